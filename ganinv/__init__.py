@@ -1,0 +1,3 @@
+"""GAN inversion toolkit. Deliberately bare so that importing it stays light: the public names are in ganinv.api."""
+
+__version__ = "0.1.0"

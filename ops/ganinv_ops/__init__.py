@@ -1,0 +1,1 @@
+"""Fused StyleGAN operations, one module each. Bare: names here would hide the modules they come from."""
