@@ -1,0 +1,87 @@
+"""The contract that every generator keeps, whatever its family.
+
+`inject` and `capture` speak of a block by the side of its output in pixels, so that StyleGAN2 and StyleGAN3 can answer alike.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Noise = Literal["const", "random", "none"]
+Injection = Mapping[int, Callable[[Tensor], Tensor]]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What one pass of a generator gives.
+
+    images: `[N, 3, H, W]` float32, RGB, about [-1, 1] (nobody clamps here).
+    features: side in pixels -> `[N, C, side, side]`, the captured block outputs, after injection.
+    """
+
+    images: Tensor
+    features: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Backbone(nn.Module, ABC):
+    """A StyleGAN generator: a mapping network z -> w and a synthesis network W+ -> picture."""
+
+    family: str = "unknown"
+    name: str = "unnamed"
+    sha256: str = ""
+    resolution: int
+    num_ws: int
+    w_dim: int
+    z_dim: int
+    c_dim: int = 0
+    w_avg: Tensor
+
+    @property
+    @abstractmethod
+    def feature_channels(self) -> dict[int, int]:
+        """Side in pixels -> channels of that block's output, for every block that `inject` and `capture` know."""
+
+    @abstractmethod
+    def map(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+        """Map `z` `[N, z_dim]` (and classes `c` `[N, c_dim]`) to W+ codes `[N, num_ws, w_dim]`.
+
+        `truncation` psi pulls the codes towards the mean: w_avg + psi (w - w_avg).
+        """
+
+    @abstractmethod
+    def synthesize(
+        self,
+        ws: Tensor,
+        *,
+        noise: Noise = "const",
+        inject: Injection | None = None,
+        capture: Sequence[int] = (),
+        generator: torch.Generator | None = None,
+    ) -> Synthesis:
+        """Draw the pictures of the codes `ws` `[N, num_ws, w_dim]`.
+
+        Args:
+            noise: the constant maps of the network, fresh ones (from `generator`), or none.
+            inject: side -> function applied to that block's output before it goes on.
+            capture: sides whose block outputs are returned.
+
+        Raises:
+            ValueError: `ws` has another shape, or a side is not one of `feature_channels`.
+        """
+
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0, noise: Noise = "const") -> Tensor:
+        """Pictures `[N, 3, H, W]` of `z` `[N, z_dim]`."""
+        return self.synthesize(self.map(z, c, truncation), noise=noise).images
+
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raise ValueError where a side is not that of a block."""
+        unknown = sorted(set(sides) - set(self.feature_channels))
+        if unknown:
+            known = ", ".join(map(str, sorted(self.feature_channels)))
+            raise ValueError(f"no block of {', '.join(map(str, unknown))} px in this generator; its blocks: {known} px")
