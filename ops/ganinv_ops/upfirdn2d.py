@@ -1,0 +1,246 @@
+"""Pad, upsample, filter and downsample pictures in one pass, and the usual resampling calls built on it.
+
+The meaning, one axis at a time: insert ``up - 1`` zeros after every sample; pad (or crop, where negative) the result; convolve
+with the filter, keeping only where it fits; keep every ``down``-th sample from the first. The reference below is the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Impl = Literal["auto", "native", "ref"]
+Pair = int | Sequence[int]
+"""One number for both axes, or (x, y)."""
+Padding = int | Sequence[int]
+"""One number for all sides, (x, y), or (left, right, top, bottom). Counted in upsampled pixels; negative crops."""
+
+
+def setup_filter(
+    f: Tensor | Sequence[float] | Sequence[Sequence[float]] | float | None,
+    *,
+    normalize: bool = True,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    separable: bool | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Make a filter tensor for the calls below.
+
+    Args:
+        f: taps, [n] or [height, width], a number, or None for the filter that changes nothing.
+        normalize: scale the taps to a sum of 1.
+        flip_filter: reverse the taps.
+        gain: total gain of the filter (per axis, its root).
+        separable: keep 1-D taps as they are, to be applied along both axes; None does so from 8 taps on.
+        device: where the result lives.
+
+    Returns:
+        float32 [n] (separable) or [height, width].
+
+    Raises:
+        ValueError: not a number, vector or matrix; empty; separable asked for 2-D taps.
+    """
+    taps = torch.as_tensor(1.0 if f is None else f, dtype=torch.float32, device=device)
+    if taps.ndim > 2 or taps.numel() == 0:
+        raise ValueError(f"a filter has shape [n] or [height, width] and at least one tap, not {list(taps.shape)}")
+    if taps.ndim == 0:
+        taps = taps.reshape(1)
+    if separable is None:
+        separable = taps.ndim == 1 and taps.numel() >= 8
+    if separable and taps.ndim != 1:
+        raise ValueError("separable=True needs 1-D taps; give the taps of one axis, or separable=False")
+    if taps.ndim == 1 and not separable:
+        taps = torch.outer(taps, taps)
+    if normalize:
+        taps = taps / taps.sum()
+    if flip_filter:
+        taps = taps.flip(list(range(taps.ndim)))
+    return taps * gain ** (taps.ndim / 2)
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor | None,
+    *,
+    up: Pair = 1,
+    down: Pair = 1,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Upsample, pad, filter and downsample.
+
+    Args:
+        x: [N, C, H, W], floating point.
+        f: [n] (applied along both axes), [height, width], or None for no filter. float32 is usual whatever the type of x.
+        up, down: whole factors, one number or (x, y).
+        padding: in upsampled pixels: one number, (x, y) or (left, right, top, bottom); negative numbers crop.
+        flip_filter: False convolves, True correlates.
+        gain: factor of the result.
+        impl: "auto" runs the native kernel where there is one, "native" insists on it, "ref" never uses it.
+
+    Returns:
+        [N, C, (H * up + top + bottom - height) // down + 1, same for W], type and memory layout of x.
+
+    Raises:
+        ValueError: wrong shapes, factors below 1, or nothing left after padding.
+    """
+    upx, upy = _pair(up, "up")
+    downx, downy = _pair(down, "down")
+    px0, px1, py0, py1 = parse_padding(padding)
+    fh, fw = _check(x, f)
+    if x.shape[2] * upy + py0 + py1 < fh or x.shape[3] * upx + px0 + px1 < fw:
+        raise ValueError(
+            f"a picture of {x.shape[2]}x{x.shape[3]} with up ({upx}, {upy}) and padding {[px0, px1, py0, py1]} "
+            f"is smaller than the {fh}x{fw} filter; pad more"
+        )
+    return _reference(x, f, upx, upy, downx, downy, px0, px1, py0, py1, flip_filter, gain)
+
+
+def filter2d(
+    x: Tensor,
+    f: Tensor | None,
+    *,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Filter [N, C, H, W] and keep its size; `padding` comes on top. Arguments as in `upfirdn2d`."""
+    fh, fw = filter_size(f)
+    px0, px1, py0, py1 = parse_padding(padding)
+    pad = (px0 + fw // 2, px1 + (fw - 1) // 2, py0 + fh // 2, py1 + (fh - 1) // 2)
+    return upfirdn2d(x, f, padding=pad, flip_filter=flip_filter, gain=gain, impl=impl)
+
+
+def upsample2d(
+    x: Tensor,
+    f: Tensor | None,
+    *,
+    up: Pair = 2,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Enlarge [N, C, H, W] to [N, C, H * up, W * up] and keep its brightness; `padding` comes on top. Arguments as in `upfirdn2d`."""
+    upx, upy = _pair(up, "up")
+    px0, px1, py0, py1 = add_padding(padding, up_padding(f, upx, upy))
+    return upfirdn2d(
+        x, f, up=(upx, upy), padding=(px0, px1, py0, py1), flip_filter=flip_filter, gain=gain * upx * upy, impl=impl
+    )
+
+
+def downsample2d(
+    x: Tensor,
+    f: Tensor | None,
+    *,
+    down: Pair = 2,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Reduce [N, C, H, W] to [N, C, H // down, W // down] (even sizes); `padding` comes on top. Arguments as in `upfirdn2d`."""
+    downx, downy = _pair(down, "down")
+    pad = add_padding(padding, down_padding(f, downx, downy))
+    return upfirdn2d(x, f, down=(downx, downy), padding=pad, flip_filter=flip_filter, gain=gain, impl=impl)
+
+
+def filter_size(f: Tensor | None) -> tuple[int, int]:
+    """(height, width) that a filter covers."""
+    if f is None:
+        return 1, 1
+    return (int(f.shape[0]), int(f.shape[-1]))
+
+
+def parse_padding(padding: Padding) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) of any accepted form."""
+    if isinstance(padding, int):
+        return padding, padding, padding, padding
+    if len(padding) == 2:
+        return padding[0], padding[0], padding[1], padding[1]
+    if len(padding) == 4:
+        return padding[0], padding[1], padding[2], padding[3]
+    raise ValueError(f"padding is {list(padding)}; give one number, (x, y) or (left, right, top, bottom)")
+
+
+def add_padding(padding: Padding, more: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Sum of two paddings, side by side."""
+    px0, px1, py0, py1 = parse_padding(padding)
+    return px0 + more[0], px1 + more[1], py0 + more[2], py1 + more[3]
+
+
+def up_padding(f: Tensor | None, upx: int, upy: int) -> tuple[int, int, int, int]:
+    """What keeps a picture enlarged with `f` in place and exactly `up` times as large."""
+    fh, fw = filter_size(f)
+    return (fw + upx - 1) // 2, (fw - upx) // 2, (fh + upy - 1) // 2, (fh - upy) // 2
+
+
+def down_padding(f: Tensor | None, downx: int, downy: int) -> tuple[int, int, int, int]:
+    """What keeps a picture reduced with `f` in place."""
+    fh, fw = filter_size(f)
+    return (fw - downx + 1) // 2, (fw - downx) // 2, (fh - downy + 1) // 2, (fh - downy) // 2
+
+
+def _pair(value: Pair, name: str) -> tuple[int, int]:
+    x, y = (value, value) if isinstance(value, int) else (value[0], value[-1]) if len(value) == 2 else (0, 0)
+    if x < 1 or y < 1:
+        raise ValueError(f"{name} is {value}; give a whole number of at least 1, or two of them (x, y)")
+    return x, y
+
+
+def _check(x: Tensor, f: Tensor | None) -> tuple[int, int]:
+    if x.ndim != 4:
+        raise ValueError(f"x has shape {list(x.shape)}; give [N, C, H, W]")
+    if f is not None and (f.ndim not in (1, 2) or f.numel() == 0):
+        raise ValueError(f"the filter has shape {list(f.shape)}; give [n] or [height, width], as setup_filter makes")
+    return filter_size(f)
+
+
+def _reference(
+    x: Tensor,
+    f: Tensor | None,
+    upx: int,
+    upy: int,
+    downx: int,
+    downy: int,
+    px0: int,
+    px1: int,
+    py0: int,
+    py1: int,
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    if upx > 1 or upy > 1:
+        x = _insert_zeros(x, upx, upy)  # [N, C, H * upy, W * upx]
+    if px0 or px1 or py0 or py1:
+        x = F.pad(x, [px0, px1, py0, py1])
+    if f is None:
+        x = x[:, :, ::downy, ::downx]
+        return x * gain if gain != 1 else x
+    # scaled in the filter's own type and only then cast: published float64 values rest on that rounding
+    taps = (f * gain ** (f.ndim / 2)).to(x.dtype)
+    if not flip_filter:
+        taps = taps.flip(list(range(taps.ndim)))  # conv2d correlates
+    channels = x.shape[1]
+    if taps.ndim == 2:
+        return F.conv2d(x, taps.expand(channels, 1, -1, -1), stride=(downy, downx), groups=channels)
+    # along x first where that shrinks the picture for the second pass
+    x = F.conv2d(x, taps.reshape(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, downx), groups=channels)
+    return F.conv2d(x, taps.reshape(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(downy, 1), groups=channels)
+
+
+def _insert_zeros(x: Tensor, upx: int, upy: int) -> Tensor:
+    n, c, h, w = x.shape
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        spaced = F.pad(x.permute(0, 2, 3, 1).reshape(n, h, 1, w, 1, c), [0, 0, 0, upx - 1, 0, 0, 0, upy - 1])
+        return spaced.reshape(n, h * upy, w * upx, c).permute(0, 3, 1, 2)
+    spaced = F.pad(x.reshape(n, c, h, 1, w, 1), [0, upx - 1, 0, 0, 0, upy - 1])
+    return spaced.reshape(n, c, h * upy, w * upx)
