@@ -1,0 +1,1 @@
+"""Encoder bodies that look at a picture and answer with style codes."""
