@@ -1,0 +1,1 @@
+"""Editing codes along directions."""
