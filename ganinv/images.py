@@ -1,0 +1,322 @@
+"""The one image and mask contract: everything between files and tensors happens here.
+
+Pictures on file become uint8 RGB (H, W, 3); tensors are float32 (N, 3, H, W), RGB, [-1, 1]. A hole is bool,
+True = erased. Eight-bit values are rounded, never truncated: `to_uint8(to_tensor(u))` equals u.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ganinv.errors import InputError, UsageError
+from ganinv.files import write_bytes
+
+Bytes = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+Fit = Literal["refuse", "crop", "pad"]
+FITS = ("refuse", "crop", "pad")
+POLARITIES = ("erase-white", "keep-white")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+# Formats that Pillow reads without starting another program (EPS would call Ghostscript).
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read, upright.
+
+    pixels: uint8 (H, W, 3), RGB; transparent parts show the background they were laid on (white).
+    alpha: uint8 (H, W), 255 = opaque, or None where the file has no transparency.
+    notes: one line for everything done to it that a user may want to know.
+    """
+
+    pixels: Bytes
+    alpha: Bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """hole: bool (H, W), True = erased. notes: as those of a Picture."""
+
+    hole: Bools
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: str | Path, *, background: int = 255) -> Picture:
+    """Reads a picture of any mode: EXIF rotation, transparency, palette, grey, 16 bit, CMYK.
+
+    Args:
+        path: the file.
+        background: grey level under transparent parts, 0 .. 255.
+
+    Raises:
+        InputError: absent, empty, truncated, no picture, too large, or of floating-point pixels.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a picture")
+    if not path.exists():
+        raise InputError(f"no such file: {path}")
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise InputError(f"cannot read {path}: {cause.strerror or cause}") from cause
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes)")
+    image, notes = _decode(path, data)
+    return _to_rgb(path, image, background, notes)
+
+
+def _decode(path: Path, data: bytes) -> tuple[Image.Image, list[str]]:
+    notes = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                notes.append(f"{path.name} has {getattr(image, 'n_frames', 1)} frames; the first is used")
+            image.load()
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+            raise InputError(f"{path} is larger than {limit} million pixels; make it smaller first") from None
+        except Image.UnidentifiedImageError:
+            raise InputError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, ...)") from None
+        except Exception as cause:  # decoders raise anything at all on damaged data
+            raise InputError(f"{path} is truncated or damaged: {cause}") from cause
+        try:
+            image = ImageOps.exif_transpose(image)
+        except Exception:  # the pixels are whole; only the tags about them are not
+            notes.append(f"{path.name} has damaged EXIF data; it is used unrotated")
+    return image, notes
+
+
+def _to_rgb(path: Path, image: Image.Image, background: int, notes: list[str]) -> Picture:
+    if image.mode == "F":
+        raise InputError(f"{path} has floating-point pixels, of unknown range; save it with 8 or 16 bits a channel")
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it instead of scaling
+        deep = np.asarray(image).astype(np.int64)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise InputError(f"{path} has 32-bit pixels, of unknown range; save it with 8 or 16 bits a channel")
+        grey = ((deep + 128) // 257).astype(np.uint8)
+        return Picture(np.repeat(grey[:, :, None], 3, axis=2), None, (*notes, f"{path.name} was brought from 16 to 8 bit"))
+    alpha = None
+    try:
+        if image.has_transparency_data:
+            rgba = np.asarray(image.convert("RGBA"))
+            alpha = rgba[:, :, 3].copy()
+            cover = alpha[:, :, None].astype(np.float32) / 255
+            pixels = np.rint(rgba[:, :, :3] * cover + background * (1 - cover)).astype(np.uint8)
+            if alpha.min() < 255:
+                shade = {255: "white", 0: "black"}.get(background, f"grey level {background}")
+                notes.append(f"{path.name} has transparent parts; they are shown over {shade}")
+        else:
+            pixels = np.array(image.convert("RGB"))
+    except (ValueError, OSError) as cause:
+        raise InputError(f"{path} has pixels of mode {image.mode}, which cannot be brought to RGB: {cause}") from cause
+    return Picture(pixels, alpha, tuple(notes))
+
+
+def fit_square(picture: Picture, mode: str = "refuse") -> Picture:
+    """A square picture: unchanged if it is one, else refused, cropped to its centre, or padded with its edge pixels.
+
+    Raises:
+        InputError: not square and `mode` is "refuse". UsageError: an unknown mode.
+    """
+    height, width = picture.pixels.shape[:2]
+    if height == width and mode in FITS:
+        return picture
+    pixels = fit_array(picture.pixels, mode)
+    alpha = None if picture.alpha is None else fit_array(picture.alpha, mode)
+    note = f"the picture of {width} x {height} was {'cropped' if mode == 'crop' else 'padded'} to a square"
+    return replace(picture, pixels=pixels, alpha=alpha, notes=(*picture.notes, note))
+
+
+def fit_array(array: npt.NDArray[Any], mode: str) -> npt.NDArray[Any]:
+    """`fit_square` for an array (H, W, ...), such as the hole that goes with a picture (padding is never erased)."""
+    height, width = array.shape[:2]
+    if mode not in FITS:
+        raise UsageError(f"unknown fit {mode!r}; type --fit refuse, crop or pad")
+    if height == width:
+        return array
+    if mode == "refuse":
+        raise InputError(f"the picture is {width} x {height}, not square; type --fit crop or --fit pad")
+    if mode == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return np.ascontiguousarray(array[top : top + side, left : left + side])
+    side = max(height, width)
+    above, left = (side - height) // 2, (side - width) // 2
+    spread = ((above, side - height - above), (left, side - width - left)) + ((0, 0),) * (array.ndim - 2)
+    if array.dtype == np.bool_:
+        return np.pad(array, spread)
+    return np.pad(array, spread, mode="edge")
+
+
+def resize(pixels: Bytes, size: int | tuple[int, int]) -> Bytes:
+    """Pixels (H, W) or (H, W, C) at `size` (a side, or height and width): down by exact area means, up by Lanczos."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    rows = _area_mean(pixels, height)
+    both = _area_mean(rows.swapaxes(0, 1), width).swapaxes(0, 1)
+    return np.ascontiguousarray(np.floor(both + 0.5).clip(0, 255).astype(np.uint8))
+
+
+def _area_mean(values: npt.NDArray[Any], size: int) -> npt.NDArray[np.float64]:
+    """Means along axis 0 over `size` equal stretches; whole pixels are summed, cut ones count by their share."""
+    length = values.shape[0]
+    edges = np.arange(size + 1) * length
+    whole, share = edges // size, (edges % size) / size
+    sums = np.add.reduceat(values, whole[:-1], axis=0, dtype=np.float64)
+    until = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])  # of all pixels before `whole`
+    cut = values[np.minimum(whole, length - 1)].astype(np.float64)
+    until += cut * share.reshape(-1, *[1] * (values.ndim - 1))
+    return np.diff(until, axis=0) * (size / length)
+
+
+def resize_hole(hole: Bools, size: int | tuple[int, int]) -> Bools:
+    """A hole (H, W) at `size`, by the nearest pixel centre."""
+    height, width = (size, size) if isinstance(size, int) else size
+    rows = (2 * np.arange(height) + 1) * hole.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * hole.shape[1] // (2 * width)
+    return np.ascontiguousarray(hole[rows][:, columns])
+
+
+def read_mask(path: str | Path, shape_hw: tuple[int, int], polarity: str = "erase-white") -> Mask:
+    """Reads a mask for a picture of `shape_hw` (as read, before any fit): white (> 127) is erased.
+
+    Args:
+        polarity: "erase-white", or "keep-white" for files with the opposite meaning.
+
+    Returns:
+        The hole at `shape_hw`. A mask of the same shape in another size is resized, with a note.
+
+    Raises:
+        InputError: as `read_picture`, or the mask has another shape. UsageError: an unknown polarity.
+    """
+    if polarity not in POLARITIES:
+        raise UsageError(f"unknown mask polarity {polarity!r}; type --mask-polarity erase-white or keep-white")
+    picture = read_picture(path, background=0)  # a white brush on a transparent layer is a common export
+    pixels, notes, name = picture.pixels, list(picture.notes), Path(path).name
+    grey = pixels[:, :, 0] if (pixels == pixels[:, :, :1]).all() else np.asarray(Image.fromarray(pixels).convert("L"))
+    between = int(((grey != 0) & (grey != 255)).sum())
+    if between:
+        notes.append(f"mask {name} has {between} pixels that are neither black nor white; values above 127 count as white")
+    hole = grey > 127
+    if polarity == "keep-white":
+        hole = ~hole
+    (height, width), (own_h, own_w) = shape_hw, hole.shape
+    if (own_h, own_w) != (height, width):
+        if abs(own_w * height - own_h * width) > 0.01 * own_h * width:
+            raise InputError(
+                f"mask {path} is {own_w} x {own_h} and the picture {width} x {height}: give a mask of the picture's shape"
+            )
+        notes.append(f"mask {name} of {own_w} x {own_h} was resized to the picture's {width} x {height}")
+        hole = resize_hole(hole, (height, width))
+    return Mask(hole, tuple(notes))
+
+
+def alpha_mask(picture: Picture) -> Mask:
+    """The transparent parts (alpha < 128) of a picture as a hole. Raises InputError where it has no transparency."""
+    if picture.alpha is None:
+        raise InputError("--mask alpha needs a picture with transparency, and this one has none; give a mask file")
+    return Mask(picture.alpha < 128)
+
+
+def hole_notes(hole: Bools) -> tuple[str, ...]:
+    """What a user should know about the share of a hole: nothing, all, or nearly all of the picture erased."""
+    share = float(hole.mean())
+    if share == 0:
+        return ("the mask erases nothing: plain inversion",)
+    if share == 1:
+        return ("the mask erases everything: the results are unconditional samples",)
+    return (f"the mask erases {share:.1%} of the picture; little is left to go by",) if share > 0.95 else ()
+
+
+def to_tensor(pixels: Bytes) -> Tensor:
+    """uint8 (H, W, 3) or (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1]."""
+    batch = pixels[None] if pixels.ndim == 3 else pixels
+    return torch.tensor(batch).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Bytes:
+    """Float (N, 3, H, W), clamped to [-1, 1] -> uint8 (N, H, W, 3), rounded."""
+    levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
+    return np.ascontiguousarray(levels.to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0) -> Bytes:
+    """The generator's pixels in the hole and the picture's outside it, bit for bit.
+
+    Args:
+        raw, working: uint8 (N, H, W, 3).
+        hole: bool (N, H, W) or (N, H, W, 1).
+        feather: width in pixels of a band inside the hole over which the known colours next to it fade into
+            `raw`. What `working` holds inside the hole is never used.
+
+    Returns:
+        uint8 (N, H, W, 3).
+    """
+    erased = (hole[..., 0] if hole.ndim == 4 else hole).astype(bool)
+    if raw.shape != working.shape or erased.shape != raw.shape[:3]:
+        raise ValueError(f"shapes differ: raw {raw.shape}, working {working.shape}, hole {hole.shape}")
+    if feather < 0:
+        raise UsageError(f"a feather of {feather} pixels is not possible; type --feather 0 or more")
+    result = np.where(erased[..., None], raw, working)
+    reached, colours = ~erased, np.where(erased[..., None], 0, working).astype(np.float64)
+    for step in range(1, feather + 1):  # each ring takes the mean of its neighbours one ring further out
+        weight = _neighbours(reached[..., None].astype(np.float64))
+        ring = erased & ~reached & (weight[..., 0] > 0)
+        if not ring.any():
+            break
+        colours[ring] = (_neighbours(colours * reached[..., None]) / np.maximum(weight, 1))[ring]
+        share = step / (feather + 1)
+        mixed = share * raw[ring] + (1 - share) * colours[ring]
+        result[ring] = np.floor(mixed + 0.5).clip(0, 255).astype(np.uint8)
+        reached = reached | ring
+    return result
+
+
+def _neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums over the 3 x 3 neighbourhood, of (N, H, W, C), zeros outside."""
+    for axis in (1, 2):
+        spread = [(0, 0)] * 4
+        spread[axis] = (1, 1)
+        wide = np.pad(values, spread).swapaxes(0, axis)
+        values = (wide[:-2] + wide[1:-1] + wide[2:]).swapaxes(0, axis)
+    return values
+
+
+def write_png(path: str | Path, pixels: Bytes) -> Path:
+    """Writes uint8 (H, W, 3) or (H, W) as PNG: whole or not at all, the same bytes for the same pixels. Raises OutputError."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
+    return write_bytes(path, buffer.getvalue())
+
+
+def sheet(rows: Sequence[Sequence[Bytes]], *, gap: int = 2) -> Bytes:
+    """Pictures uint8 (H, W, 3) of one size in a white grid; shorter rows end in white."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    page = np.full((len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for i, row in enumerate(rows):
+        for j, pixels in enumerate(row):
+            top, left = gap + i * (height + gap), gap + j * (width + gap)
+            page[top : top + height, left : left + width] = pixels
+    return page
