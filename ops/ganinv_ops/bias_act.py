@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Impl = Literal["auto", "native", "ref"]
+from ganinv_ops.build import Impl, choose, native, supported
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "softplus": Activation(lambda x, _: F.softplus(x), 0.0, 1.0),
     "swish": Activation(lambda x, _: torch.sigmoid(x) * x, 0.0, math.sqrt(2)),
 }
+_NAMES = tuple(ACTIVATIONS)  # the operator and csrc/bias_act.cpp know activations by number
+_KINKED = ("linear", "relu", "lrelu")  # no second derivative
+_SELU_SCALE = 1.0507009873554804934193349852946
+_SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def bias_act(
@@ -70,6 +74,7 @@ def bias_act(
 
     Raises:
         ValueError: unknown activation, a bias that does not fit, a negative clamp.
+        NativeOpError: "native" asked for, and impossible.
     """
     spec = ACTIVATIONS.get(act)
     if spec is None:
@@ -86,7 +91,13 @@ def bias_act(
         b = b.to(x.dtype)
     slope = spec.default_alpha if alpha is None else float(alpha)
     scale = spec.default_gain if gain is None else float(gain)
-    return _reference(x, b, dim, act, slope, scale, clamp)
+    if not choose("bias_act", impl, x):
+        return _reference(x, b, dim, act, slope, scale, clamp)
+    if b is None and act == "linear" and scale == 1 and clamp is None:
+        return x  # an operator may not return its input
+    limit = -1.0 if clamp is None else float(clamp)
+    y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim % max(x.ndim, 1), _NAMES.index(act), slope, scale, limit)
+    return y
 
 
 def _reference(
@@ -101,3 +112,112 @@ def _reference(
     if clamp is not None:
         x = x.clamp(-clamp, clamp)
     return x
+
+
+# ---- the operator: clamp < 0 is none, dim >= 0 ----------------------------------------------------------------------------------
+
+_LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
+_LIBRARY.define("bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor")
+_LIBRARY.define(
+    "bias_act_grad(Tensor dy, Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor"
+)
+
+
+def _forward_kernel(
+    x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    """Runs where no native kernel is registered (yet): loads it and calls again, or computes the reference."""
+    if supported(x) and native("bias_act").ready:
+        y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim, act, alpha, gain, clamp)
+        return y
+    y = _reference(x, b, dim, _NAMES[act], alpha, gain, None if clamp < 0 else clamp)
+    return y.clone() if y is x else y
+
+
+def _grad_kernel(
+    dy: Tensor, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    if supported(x) and native("bias_act").ready:
+        dx: Tensor = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, dim, act, alpha, gain, clamp)
+        return dx
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        y = _forward_kernel(x, b, dim, act, alpha, gain, clamp)
+    return torch.autograd.grad(y, x, dy)[0].clone()
+
+
+def _forward_fake(
+    x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _grad_fake(
+    dy: Tensor, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _forward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, b, *ctx.settings = inputs
+    ctx.save_for_backward(x, b)
+
+
+def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    x, b = ctx.saved_tensors
+    dx = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, *ctx.settings)
+    return dx, _sum_to_bias(dx, b, ctx.settings[0]), None, None, None, None, None
+
+
+def _grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    dy, x, b, *ctx.settings = inputs
+    ctx.save_for_backward(dy, x, b)
+
+
+def _grad_backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+    dy, x, b = ctx.saved_tensors
+    d_dy = torch.ops.ganinv_ops.bias_act_grad(v, x, b, *ctx.settings)
+    d_x = None
+    if _NAMES[ctx.settings[1]] not in _KINKED:
+        d_x = v * dy * _second_derivative(x, b, *ctx.settings)
+    return d_dy, d_x, None if d_x is None else _sum_to_bias(d_x, b, ctx.settings[0]), None, None, None, None, None
+
+
+def _sum_to_bias(dx: Tensor, b: Tensor | None, dim: int) -> Tensor | None:
+    if b is None:
+        return None
+    others = [i for i in range(dx.ndim) if i != dim]
+    return dx.sum(others) if others else dx.clone()  # a sum over no dimensions is one over all
+
+
+def _second_derivative(
+    x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+) -> Tensor:
+    """gain * act''(x + b), zero where clamped; made of PyTorch's own operators, so derivatives of any order follow."""
+    name = _NAMES[act]
+    z = _reference(x, b, dim, "linear", alpha, 1.0, None)
+    s = torch.sigmoid(z)
+    if name == "tanh":
+        y = torch.tanh(z)
+        result = -2 * y * (1 - y * y)
+    elif name == "sigmoid":
+        result = s * (1 - s) * (1 - 2 * s)
+    elif name == "softplus":
+        result = s * (1 - s)
+    elif name == "swish":
+        result = s * (1 - s) * (2 + z * (1 - 2 * s))
+    else:  # elu and selu; the positive side is cut off before exp can overflow
+        scale = _SELU_SCALE * _SELU_ALPHA if name == "selu" else 1.0
+        result = torch.where(z > 0, 0.0, scale * torch.exp(z.clamp(max=0)))
+    if clamp >= 0:
+        inside = (ACTIVATIONS[name].forward(z, alpha) * gain).abs() <= clamp
+        result = torch.where(inside, result, 0.0)
+    return result * gain
+
+
+_LIBRARY.impl("bias_act", _forward_kernel, "CompositeExplicitAutograd")
+_LIBRARY.impl("bias_act_grad", _grad_kernel, "CompositeExplicitAutograd")
+torch.library.register_fake("ganinv_ops::bias_act", _forward_fake, lib=_LIBRARY)
+torch.library.register_fake("ganinv_ops::bias_act_grad", _grad_fake, lib=_LIBRARY)
+torch.library.register_autograd("ganinv_ops::bias_act", _forward_backward, setup_context=_forward_setup, lib=_LIBRARY)
+torch.library.register_autograd("ganinv_ops::bias_act_grad", _grad_backward, setup_context=_grad_setup, lib=_LIBRARY)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.upfirdn2d import Impl, Padding, add_padding, down_padding, parse_padding, up_padding, upfirdn2d
+from ganinv_ops.build import Impl
+from ganinv_ops.upfirdn2d import Padding, add_padding, down_padding, parse_padding, up_padding, upfirdn2d
 
 
 def modulated_conv2d(

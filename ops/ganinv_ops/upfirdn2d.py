@@ -7,13 +7,14 @@ with the filter, keeping only where it fits; keep every ``down``-th sample from 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Impl = Literal["auto", "native", "ref"]
+from ganinv_ops.build import Impl, choose, native, supported
+
 Pair = int | Sequence[int]
 """One number for both axes, or (x, y)."""
 Padding = int | Sequence[int]
@@ -90,6 +91,7 @@ def upfirdn2d(
 
     Raises:
         ValueError: wrong shapes, factors below 1, or nothing left after padding.
+        NativeOpError: "native" asked for, and impossible.
     """
     upx, upy = _pair(up, "up")
     downx, downy = _pair(down, "down")
@@ -100,7 +102,12 @@ def upfirdn2d(
             f"a picture of {x.shape[2]}x{x.shape[3]} with up ({upx}, {upy}) and padding {[px0, px1, py0, py1]} "
             f"is smaller than the {fh}x{fw} filter; pad more"
         )
-    return _reference(x, f, upx, upy, downx, downy, px0, px1, py0, py1, flip_filter, gain)
+    pads = (px0, px1, py0, py1)
+    # without a filter nothing is left to fuse, and only the reference differentiates with respect to the filter
+    if f is None or f.requires_grad or not choose("upfirdn2d", impl, x):
+        return _reference(x, f, (upx, upy), (downx, downy), pads, flip_filter, gain)
+    y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, (upx, upy), (downx, downy), pads, flip_filter, gain)
+    return y
 
 
 def filter2d(
@@ -189,6 +196,11 @@ def down_padding(f: Tensor | None, downx: int, downy: int) -> tuple[int, int, in
     return (fw - downx + 1) // 2, (fw - downx) // 2, (fh - downy + 1) // 2, (fh - downy) // 2
 
 
+def keeps_channels_last(x: Tensor) -> bool:
+    """Whether [N, C, H, W] lies in memory with its channels side by side, so that results should too."""
+    return x.shape[1] > 1 and x.shape[2] * x.shape[3] > 1 and x.stride(1) == 1
+
+
 def _pair(value: Pair, name: str) -> tuple[int, int]:
     x, y = (value, value) if isinstance(value, int) else (value[0], value[-1]) if len(value) == 2 else (0, 0)
     if x < 1 or y < 1:
@@ -207,21 +219,18 @@ def _check(x: Tensor, f: Tensor | None) -> tuple[int, int]:
 def _reference(
     x: Tensor,
     f: Tensor | None,
-    upx: int,
-    upy: int,
-    downx: int,
-    downy: int,
-    px0: int,
-    px1: int,
-    py0: int,
-    py1: int,
+    up: Sequence[int],
+    down: Sequence[int],
+    padding: Sequence[int],
     flip_filter: bool,
     gain: float,
 ) -> Tensor:
+    upx, upy = up
+    downx, downy = down
     if upx > 1 or upy > 1:
         x = _insert_zeros(x, upx, upy)  # [N, C, H * upy, W * upx]
-    if px0 or px1 or py0 or py1:
-        x = F.pad(x, [px0, px1, py0, py1])
+    if any(padding):
+        x = F.pad(x, list(padding))
     if f is None:
         x = x[:, :, ::downy, ::downx]
         return x * gain if gain != 1 else x
@@ -239,8 +248,76 @@ def _reference(
 
 def _insert_zeros(x: Tensor, upx: int, upy: int) -> Tensor:
     n, c, h, w = x.shape
-    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+    if keeps_channels_last(x):
         spaced = F.pad(x.permute(0, 2, 3, 1).reshape(n, h, 1, w, 1, c), [0, 0, 0, upx - 1, 0, 0, 0, upy - 1])
         return spaced.reshape(n, h * upy, w * upx, c).permute(0, 3, 1, 2)
     spaced = F.pad(x.reshape(n, c, h, 1, w, 1), [0, upx - 1, 0, 0, 0, upy - 1])
     return spaced.reshape(n, c, h * upy, w * upx)
+
+
+# ---- the operator ---------------------------------------------------------------------------------------------------------------
+
+_LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
+_LIBRARY.define(
+    "upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, SymInt[] padding, bool flip_filter, float gain) -> Tensor"
+)
+
+
+def _kernel(
+    x: Tensor,
+    f: Tensor,
+    up: Sequence[int],
+    down: Sequence[int],
+    padding: Sequence[int],
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    """Runs where no native kernel is registered (yet): loads it and calls again, or computes the reference."""
+    if supported(x) and native("upfirdn2d").ready:
+        y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, up, down, padding, flip_filter, gain)
+        return y
+    return _reference(x, f, up, down, padding, flip_filter, gain)
+
+
+def _fake(
+    x: Tensor,
+    f: Tensor,
+    up: Sequence[int],
+    down: Sequence[int],
+    padding: Sequence[int],
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    n, c, h, w = x.shape
+    height = (h * up[1] + padding[2] + padding[3] - f.shape[0]) // down[1] + 1
+    width = (w * up[0] + padding[0] + padding[1] - f.shape[-1]) // down[0] + 1
+    layout = torch.channels_last if keeps_channels_last(x) else torch.contiguous_format
+    return torch.empty((n, c, height, width), dtype=x.dtype, device=x.device, memory_format=layout)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, f, ctx.up, ctx.down, ctx.padding, ctx.flip_filter, ctx.gain = inputs
+    ctx.size = x.shape[2:]
+    ctx.save_for_backward(f)
+
+
+def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    """The adjoint: factors swapped, filter reversed, and the padding that gives back the input's size."""
+    (f,) = ctx.saved_tensors
+    fh, fw = filter_size(f)
+    px0, _, py0, _ = ctx.padding
+    upx, upy = ctx.up
+    downx, downy = ctx.down
+    pads = (
+        fw - px0 - 1,
+        ctx.size[1] * upx - dy.shape[3] * downx + px0 - upx + 1,
+        fh - py0 - 1,
+        ctx.size[0] * upy - dy.shape[2] * downy + py0 - upy + 1,
+    )
+    dx = torch.ops.ganinv_ops.upfirdn2d(dy, f, ctx.down, ctx.up, pads, not ctx.flip_filter, ctx.gain)
+    return dx, None, None, None, None, None, None
+
+
+_LIBRARY.impl("upfirdn2d", _kernel, "CompositeExplicitAutograd")
+torch.library.register_fake("ganinv_ops::upfirdn2d", _fake, lib=_LIBRARY)
+torch.library.register_autograd("ganinv_ops::upfirdn2d", _backward, setup_context=_setup, lib=_LIBRARY)

@@ -1,0 +1,317 @@
+// Upsample, pad, filter and downsample on the CPU.
+//
+// One output row at a time: the input rows it needs are combined into one row of the calculating type, zero-padded at both ends, which is then
+// filtered along x. Inserted zeros are never touched: outputs come in a few phases, each with its own short list of taps.
+// [N, C, H, W] in channels_last has rows of W pixels of C numbers; plain layout is the same with N * C pictures of one channel.
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+#include <vector>
+
+#include "element.h"
+
+namespace {
+
+using ganinv::Element;
+
+constexpr int64_t kGrain = 16384;
+
+int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+
+// ---- which samples and taps an output uses, along one axis ---------------------------------------------------------------
+
+// Outputs first, first + period, ... use the inputs start, start + advance, ... and their followers, weighted with every `up`-th tap.
+struct Phase {
+  int64_t start;
+  std::vector<int64_t> taps;
+};
+
+struct Axis {
+  int64_t in, out, period, advance;
+  std::vector<Phase> phases;
+
+  Axis(int64_t in_, int64_t out_, int64_t up, int64_t down, int64_t before, int64_t taps) : in(in_), out(out_) {
+    const int64_t common = std::gcd(up, down);
+    period = up / common;
+    advance = down / common;
+    for (int64_t r = 0; r < period; ++r) {
+      const int64_t origin = r * down - before;  // in upsampled samples
+      Phase phase{ceil_div(origin, up), {}};
+      for (int64_t k = phase.start * up - origin; k < taps; k += up) phase.taps.push_back(k);
+      phases.push_back(std::move(phase));
+    }
+  }
+
+  int64_t count(int64_t r) const { return out > r ? (out - r + period - 1) / period : 0; }
+
+  // Zeros needed before and after a row so that no output reaches outside.
+  int64_t before() const {
+    int64_t need = 0;
+    for (const Phase& p : phases) need = std::max(need, -p.start);
+    return need;
+  }
+  int64_t after() const {
+    int64_t need = 0;
+    for (int64_t r = 0; r < period; ++r) {
+      const int64_t used = static_cast<int64_t>(phases[r].taps.size());
+      if (count(r)) need = std::max(need, phases[r].start + (count(r) - 1) * advance + used - in);
+    }
+    return need;
+  }
+};
+
+// ---- weighted sums -------------------------------------------------------------------------------------------------------
+
+// out[i] (+)= sum over k < K of w[k] * in[k][i]
+template <int K, typename T, typename A>
+inline void mix(const T* const* in, const A* w, A* out, int64_t n, bool add) {
+  const T* p[K];
+  A v[K];
+  for (int k = 0; k < K; ++k) {
+    p[k] = in[k];
+    v[k] = w[k];
+  }
+  if (add) {
+    for (int64_t i = 0; i < n; ++i) {
+      A sum = out[i];
+      for (int k = 0; k < K; ++k) sum += v[k] * Element<T>::load(p[k] + i);
+      out[i] = sum;
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      A sum = v[0] * Element<T>::load(p[0] + i);
+      for (int k = 1; k < K; ++k) sum += v[k] * Element<T>::load(p[k] + i);
+      out[i] = sum;
+    }
+  }
+}
+
+// Four sources a sweep, so that the sum is stored once per four taps.
+template <typename T, typename A>
+inline void weighted_sum(const T* const* in, const A* w, int64_t count, A* out, int64_t n, bool add) {
+  if (count == 0 && !add) std::fill(out, out + n, A(0));
+  for (int64_t k = 0; k < count; k += 4, add = true) {
+    switch (std::min<int64_t>(4, count - k)) {
+      case 1: mix<1>(in + k, w + k, out, n, add); break;
+      case 2: mix<2>(in + k, w + k, out, n, add); break;
+      case 3: mix<3>(in + k, w + k, out, n, add); break;
+      default: mix<4>(in + k, w + k, out, n, add);
+    }
+  }
+}
+
+// ---- along x -------------------------------------------------------------------------------------------------------------
+
+// One channel: outputs step apart, inputs advance apart; constants let the compiler shuffle instead of gather.
+template <int STEP, int ADVANCE, typename A>
+inline void stride_sum(const A* in, const A* w, int64_t taps, A* out, int64_t n, bool add) {
+  if (taps == 4) {
+    for (int64_t i = 0; i < n; ++i) {
+      const A* p = in + i * ADVANCE;
+      const A sum = w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3];
+      out[i * STEP] = add ? out[i * STEP] + sum : sum;
+    }
+  } else if (taps == 2) {
+    for (int64_t i = 0; i < n; ++i) {
+      const A* p = in + i * ADVANCE;
+      const A sum = w[0] * p[0] + w[1] * p[1];
+      out[i * STEP] = add ? out[i * STEP] + sum : sum;
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      A sum = add ? out[i * STEP] : A(0);
+      for (int64_t k = 0; k < taps; ++k) sum += w[k] * in[i * ADVANCE + k];
+      out[i * STEP] = sum;
+    }
+  }
+}
+
+template <typename A>
+struct Sweep {
+  const Axis& axis;
+  int64_t channels, before;
+  std::vector<const A*> sources;
+  std::vector<A> weights;
+
+  Sweep(const Axis& axis_, int64_t channels_) : axis(axis_), channels(channels_), before(axis_.before()) {}
+
+  // row: padded input of the calculating type; taps: the filter along x; out: axis.out pixels.
+  void run(const A* row, const A* taps, A* out, bool add) {
+    for (int64_t r = 0; r < axis.period; ++r) {
+      const Phase& phase = axis.phases[r];
+      const int64_t n = axis.count(r), used = static_cast<int64_t>(phase.taps.size());
+      sources.resize(used);
+      weights.resize(used);
+      for (int64_t k = 0; k < used; ++k) {
+        weights[k] = taps[phase.taps[k]];
+        sources[k] = row + (phase.start + before + k) * channels;
+      }
+      if (axis.period == 1 && axis.advance == 1) {
+        weighted_sum(sources.data(), weights.data(), used, out, n * channels, add);  // neighbours in memory throughout
+      } else if (channels == 1) {
+        single(sources.data(), used, out + r, n, add);
+      } else {
+        for (int64_t i = 0; i < n; ++i) {
+          weighted_sum(sources.data(), weights.data(), used, out + (r + i * axis.period) * channels, channels, add);
+          for (const A*& p : sources) p += axis.advance * channels;
+        }
+      }
+    }
+  }
+
+ private:
+  void single(const A* const* in, int64_t used, A* out, int64_t n, bool add) {
+    const A* first = used ? in[0] : nullptr;
+    if (axis.period == 2 && axis.advance == 1) return stride_sum<2, 1>(first, weights.data(), used, out, n, add);
+    if (axis.period == 1 && axis.advance == 2) return stride_sum<1, 2>(first, weights.data(), used, out, n, add);
+    for (int64_t i = 0; i < n; ++i, out += axis.period, first += axis.advance) {
+      A sum = add ? *out : A(0);
+      for (int64_t k = 0; k < used; ++k) sum += weights[k] * first[k];
+      *out = sum;
+    }
+  }
+};
+
+// ---- the filter ------------------------------------------------------------------------------------------------------------
+
+// Taps as a correlation, scaled; split into one filter per axis where that gives the same numbers.
+template <typename A>
+struct Filter {
+  int64_t height, width;
+  bool separable;
+  std::vector<A> full, column, row;
+
+  Filter(const at::Tensor& f, bool flip, double gain) {
+    // scaled in float32 like the reference, unless the filter itself is finer
+    const at::Tensor taps = (f * std::pow(gain, f.dim() / 2.0)).to(at::kDouble).contiguous();
+    const double* p = taps.const_data_ptr<double>();
+    std::vector<double> v(p, p + taps.numel());
+    if (!flip) std::reverse(v.begin(), v.end());
+    height = f.size(0);
+    width = f.size(-1);
+    separable = true;
+    if (f.dim() == 1) {
+      column.assign(v.begin(), v.end());
+      row = column;
+      return;
+    }
+    full.assign(v.begin(), v.end());
+    split(v);
+  }
+
+ private:
+  void split(const std::vector<double>& v) {
+    const auto larger = [](double a, double b) { return std::abs(a) < std::abs(b); };
+    const int64_t pivot = std::max_element(v.begin(), v.end(), larger) - v.begin();
+    const int64_t py = pivot / width, px = pivot % width;
+    const double limit = std::is_same<A, double>::value ? 0.0 : 1e-7 * std::abs(v[pivot]);
+    std::vector<double> c(height), r(width);
+    for (int64_t y = 0; y < height; ++y) c[y] = v[pivot] == 0 ? 0 : v[y * width + px] / v[pivot];
+    for (int64_t x = 0; x < width; ++x) r[x] = v[py * width + x];
+    for (int64_t y = 0; y < height && separable; ++y)
+      for (int64_t x = 0; x < width; ++x)
+        if (!(std::abs(c[y] * r[x] - v[y * width + x]) <= limit)) separable = false;
+    column.assign(c.begin(), c.end());
+    row.assign(r.begin(), r.end());
+  }
+};
+
+// ---- the operator ----------------------------------------------------------------------------------------------------------
+
+template <typename T>
+struct Rows {
+  using A = typename Element<T>::Acc;
+  const T* in;
+  T* out;
+  int64_t channels;
+  const Axis &ax, &ay;
+  const Filter<A>& filter;
+
+  void run(int64_t begin, int64_t end) const {
+    const int64_t left = ax.before(), pixels = left + ax.in + ax.after(), line = ax.in * channels;
+    std::vector<A> row(pixels * channels, A(0)), sums(std::is_same<T, A>::value ? 0 : ax.out * channels);
+    A* middle = row.data() + left * channels;
+    Sweep<A> sweep(ax, channels);
+    std::vector<const T*> sources;
+    std::vector<A> weights;
+    std::vector<int64_t> taps;
+    const A one = 1;
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t picture = p / ay.out, y = p % ay.out;
+      gather(in + picture * ay.in * line, y, line, sources, taps);
+      T* target = out + p * ax.out * channels;
+      A* result = accumulator(target, sums);
+      if (filter.separable) {
+        weights.clear();
+        for (int64_t k : taps) weights.push_back(filter.column[k]);
+        weighted_sum(sources.data(), weights.data(), static_cast<int64_t>(sources.size()), middle, line, false);
+        sweep.run(row.data(), filter.row.data(), result, false);
+      } else {
+        std::fill(result, result + ax.out * channels, A(0));
+        for (size_t k = 0; k < sources.size(); ++k) {
+          weighted_sum(&sources[k], &one, 1, middle, line, false);
+          sweep.run(row.data(), filter.full.data() + taps[k] * filter.width, result, true);
+        }
+      }
+      if (!std::is_same<T, A>::value)
+        for (int64_t i = 0; i < ax.out * channels; ++i) Element<T>::store(target + i, result[i]);
+    }
+  }
+
+ private:
+  // The input rows inside the picture that output row y sees, with their taps.
+  void gather(const T* picture, int64_t y, int64_t line, std::vector<const T*>& sources,
+              std::vector<int64_t>& taps) const {
+    const Phase& phase = ay.phases[y % ay.period];
+    const int64_t start = phase.start + y / ay.period * ay.advance;
+    sources.clear();
+    taps.clear();
+    for (size_t k = 0; k < phase.taps.size(); ++k) {
+      const int64_t source = start + static_cast<int64_t>(k);
+      if (source < 0 || source >= ay.in) continue;
+      sources.push_back(picture + source * line);
+      taps.push_back(phase.taps[k]);
+    }
+  }
+
+  static A* accumulator(A* target, std::vector<A>&) { return target; }
+  template <typename Other>
+  static A* accumulator(Other*, std::vector<A>& sums) { return sums.data(); }
+};
+
+// The same rule as keeps_channels_last in upfirdn2d.py.
+bool channels_last(const at::Tensor& x) { return x.size(1) > 1 && x.size(2) * x.size(3) > 1 && x.stride(1) == 1; }
+
+at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef up, at::IntArrayRef down,
+                     at::IntArrayRef padding, bool flip, double gain) {
+  TORCH_CHECK(x.dim() == 4 && up.size() == 2 && down.size() == 2 && padding.size() == 4, "ganinv_ops::upfirdn2d: bad arguments");
+  const auto format = channels_last(x) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const int64_t height = (x.size(2) * up[1] + padding[2] + padding[3] - f.size(0)) / down[1] + 1;
+  const int64_t width = (x.size(3) * up[0] + padding[0] + padding[1] - f.size(-1)) / down[0] + 1;
+  at::Tensor out = at::empty({x.size(0), x.size(1), height, width}, x.options().memory_format(format));
+  if (out.numel() == 0) return out;
+  if (x.numel() == 0) return out.zero_();
+  const at::Tensor dense = x.contiguous(format);
+  const Axis ax(x.size(3), width, up[0], down[0], padding[0], f.size(-1));
+  const Axis ay(x.size(2), height, up[1], down[1], padding[2], f.size(0));
+  const int64_t channels = format == at::MemoryFormat::ChannelsLast ? x.size(1) : 1;
+  const int64_t rows = x.size(0) * x.size(1) / channels * height;
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::upfirdn2d", [&] {
+    using A = typename Element<scalar_t>::Acc;
+    const Filter<A> filter(f, flip, gain);
+    const Rows<scalar_t> job{dense.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), channels, ax, ay, filter};
+    at::parallel_for(0, rows, std::max<int64_t>(1, kGrain / (width * channels)),
+                     [&](int64_t begin, int64_t end) { job.run(begin, end); });
+  });
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(ganinv_ops, CPU, m) { m.impl("upfirdn2d", &upfirdn2d); }
