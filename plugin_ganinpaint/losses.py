@@ -1,0 +1,133 @@
+"""The losses of both stages. Every function takes pictures (N, 3, H, W) in about [-1, 1] and maps (N, 1, H, W) in {0, 1}.
+
+`where` is the map of pixels that must agree: all ones in the full pass, the visible pixels in the partial pass.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ganinv.parts import ConfigError, Discriminator
+
+ADVERSARIAL_KINDS = ("non-saturating", "hinge")
+
+
+def blend(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
+    """where * output + (1 - where) * target."""
+    return torch.lerp(target, output, where)
+
+
+def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
+    """Squared error over the pixels of `where`, divided by their number, so that it does not shrink with the hole.
+
+    Taken picture by picture and then averaged: a picture with few known pixels counts as much as any other, and one
+    with none adds 0. Returns a scalar.
+    """
+    error = ((output - target).float().square() * where).sum(dim=(1, 2, 3))  # (N,)
+    count = where.sum(dim=(1, 2, 3)) * output.shape[1]
+    return (error / count.clamp_min(1)).mean()
+
+
+class FeatureDistance(nn.Module):
+    """Perceptual distance from the feature maps of a frozen copy of the discriminator.
+
+    Each map is normalised over channels at every position; the distance is the squared difference summed over channels,
+    averaged over positions and then over depths. `name` goes into the checkpoint, so that a reader of figures knows
+    which network judged during training.
+    """
+
+    name = "frozen-discriminator-features"
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(discriminator).eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FeatureDistance:
+        """Stays in evaluation mode: the features must not move."""
+        return super().train(False)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Normalised feature maps of pictures (N, 3, H, W), finest first, each (N, C_k, h_k, w_k) float32."""
+        return [unit_channels(f) for f in self.network.features(images)]
+
+    def forward(self, output: Tensor, target_features: Sequence[Tensor]) -> Tensor:
+        """Mean distance of pictures (N, 3, H, W) to the pictures that `target_features` were read from; a scalar."""
+        maps = zip(self.features(output), target_features, strict=True)
+        return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in maps]).mean()
+
+
+def unit_channels(features: Tensor) -> Tensor:
+    """Features (N, C, h, w) divided by their length over C, float32."""
+    features = features.float()
+    return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + 1e-8)
+
+
+def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
+    """What the trained networks pay for being told apart: a scalar from logits (N, 1).
+
+    Raises:
+        ConfigError: `kind` is not one of `ADVERSARIAL_KINDS`.
+    """
+    check_kind(kind)
+    if kind == "hinge":
+        return -fake_logits.float().mean()
+    return softplus(-fake_logits.float()).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
+    """What the discriminator pays for mistakes: a scalar from logits (N, 1) and (M, 1).
+
+    Raises:
+        ConfigError: `kind` is not one of `ADVERSARIAL_KINDS`.
+    """
+    check_kind(kind)
+    real, fake = real_logits.float(), fake_logits.float()
+    if kind == "hinge":
+        return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def check_kind(kind: str) -> None:
+    """Raise ConfigError where `kind` is not an adversarial loss."""
+    if kind not in ADVERSARIAL_KINDS:
+        raise ConfigError(f"adversarial loss {kind!r} is not known; possible: {', '.join(ADVERSARIAL_KINDS)}")
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], reals: Tensor) -> Tensor:
+    """Mean squared length of the logits' gradient at real pictures (Mescheder et al. 2018), times one half; a scalar."""
+    reals = reals.detach().requires_grad_(True)
+    logits = discriminator(reals)
+    (gradient,) = torch.autograd.grad(logits.float().sum(), reals, create_graph=True)
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def default_r1_gamma(resolution: int, batch: int) -> float:
+    """0.0002 * resolution^2 / batch, the rule of StyleGAN2-ADA."""
+    return 0.0002 * resolution**2 / batch
+
+
+def mode_seeking(first: Tensor, second: Tensor, codes_first: Tensor, codes_second: Tensor, hole: Tensor) -> Tensor:
+    """Small when two completions of one picture differ as much as the codes they were drawn from (Mao et al. 2019).
+
+    Args:
+        first, second: completions (N, 3, H, W) of the same erased pictures.
+        codes_first, codes_second: the random codes (N, num_ws, w_dim) fed to get them.
+        hole: (N, 1, H, W), 1 = erased; elsewhere they should not differ.
+
+    Returns:
+        Mean |difference of codes| over mean |difference of pictures in the hole|, a scalar.
+    """
+    inside = pairwise_difference(first, second, hole)
+    apart = (codes_first - codes_second).abs().mean(dim=(1, 2))
+    return (apart / (inside + 0.02)).mean()  # 0.02: one hundredth of the range, so that equal pictures stay finite
+
+
+def pairwise_difference(first: Tensor, second: Tensor, hole: Tensor) -> Tensor:
+    """Mean absolute difference inside the hole for each picture, (N,); 0 where there is no hole."""
+    total = ((first - second).float().abs() * hole).sum(dim=(1, 2, 3))
+    return total / (hole.sum(dim=(1, 2, 3)) * first.shape[1]).clamp_min(1)

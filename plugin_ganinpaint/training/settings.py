@@ -1,0 +1,174 @@
+"""Everything a training run can be told, as frozen dataclasses that a YAML file fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ganinv.parts import ConfigError
+
+from ..losses import check_kind
+
+SETUPS = ("two-pass", "full-only", "partial-only", "classic")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Which networks are built; everything else follows from the backbone."""
+
+    preset: str | None = None
+    """Size of the networks: "tiny", "small" or "ir-se-50"; None = what suits the backbone."""
+    gate: bool = True
+    """False: no gate, the mixing network's code is used as it is (the ablation)."""
+    skip_resolutions: tuple[int, ...] | None = None
+    """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the backbone's."""
+
+
+@dataclass(frozen=True)
+class HoleSettings:
+    """Shares of the kinds of hole; they need not sum to 1."""
+
+    comodgan: float = 1.0
+    mat: float = 1.0
+    mat_small: float = 0.5
+    lama_thick: float = 0.0
+    half: float = 1.5
+    centre: float = 1.0
+    border: float = 0.5
+    empty: float = 0.1
+    """Nothing erased: plain inversion."""
+    most: float = 0.97
+    """Largest hole share of a free-form hole."""
+
+    def __post_init__(self) -> None:
+        if min(self.weights().values()) < 0 or self.empty < 0 or sum(self.weights().values()) <= 0:
+            raise ConfigError("holes: shares must be 0 or more, with at least one besides `empty` above 0")
+        if not 0 < self.most <= 1:
+            raise ConfigError(f"holes.most is {self.most}; give a share in (0, 1]")
+
+    def weights(self) -> dict[str, float]:
+        """Name of a mask preset -> share, without the empty one."""
+        names = ("comodgan", "mat", "mat_small", "lama_thick", "half", "centre", "border")
+        return {name.replace("_", "-"): getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the terms; 0 switches a term off and saves its cost."""
+
+    l2: float = 1.0
+    perceptual: float = 0.8
+    adversarial: float = 0.1
+    adversarial_kind: str = "non-saturating"
+    """"non-saturating" or "hinge"."""
+    judge_both: bool = False
+    """True: the discriminator sees every output raw and composited; False: each output one way, half of them each."""
+    r1_every: int = 16
+    """Steps between two R1 penalties, which are weighted by it in turn."""
+    r1_gamma: float | None = None
+    """Weight of R1; None = 0.0002 * resolution^2 / batch."""
+    mode_seeking: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_kind(self.adversarial_kind)
+        if self.r1_every < 1:
+            raise ConfigError(f"losses.r1_every is {self.r1_every}; give a number of steps, at least 1")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where pictures come from and which codes are fed."""
+
+    style_mixing: float = 0.5
+    """Chance that a code is two codes joined at a random layer."""
+    layer_range: float = 0.25
+    """Chance that the partial pass feeds the true code on a random range of layers, fresh ones elsewhere."""
+    real_images: str | None = None
+    """Folder of pictures, or a .npy file of uint8 (N, H, W, 3) at the backbone's size; None = generated ones only."""
+    real_fraction: float = 0.25
+    """Share of real pictures in a batch, where there are any; they take visible-pixel losses only."""
+    real_reals: bool = False
+    """True: the discriminator's real examples are real pictures only, where there are any."""
+
+    def __post_init__(self) -> None:
+        for name in ("style_mixing", "layer_range", "real_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}; give a chance from 0 to 1")
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """Length and speed of one stage."""
+
+    images: int = 100_000
+    """Pictures seen until the end of the schedule."""
+    batch: int = 16
+    """Pictures a step on each device; a multiple of 4, for the discriminator's minibatch statistics."""
+    lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    discriminator_betas: tuple[float, float] = (0.0, 0.99)
+    warmup_images: int = 500
+    """Pictures over which the rate rises from 0."""
+    decay_from: float = 0.5
+    """Progress (0 to 1) from which the rate falls along a cosine to a hundredth."""
+    clip: float = 10.0
+    """Largest length of the whole gradient; longer ones are scaled down to it."""
+    thaw_from: float = 1.0
+    """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 = never."""
+    edit_share: float = 0.0
+    """Stage 2: share of the full pass that must match the truly edited picture; 0 switches edit consistency off."""
+    edit_strength: float = 2.0
+    """Stage 2: edits are drawn evenly from -edit_strength to edit_strength."""
+    edit_directions: str = "auto"
+    """Stage 2: "random", "bundled", or "auto": bundled ones where the backbone has them, random ones otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.batch < 4 or self.batch % 4:
+            raise ConfigError(f"{self.images} images in batches of {self.batch}: give at least 1, and a multiple of 4")
+        if self.lr <= 0 or self.discriminator_lr <= 0 or self.clip <= 0:
+            raise ConfigError("lr, discriminator_lr and clip must be above 0")
+        if not 0 <= self.edit_share <= 1 or self.edit_directions not in ("auto", "random", "bundled"):
+            raise ConfigError("edit_share goes from 0 to 1, edit_directions is auto, random or bundled")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run. docs/training.md describes each field."""
+
+    backbone: str = "portraits-64"
+    """Name or file of the frozen generator."""
+    discriminator: str | None = None
+    """Name or file; None = the backbone's own, NAME-discriminator."""
+    setup: str = "two-pass"
+    """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations."""
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "float32"
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    holes: HoleSettings = field(default_factory=HoleSettings)
+    losses: LossSettings = field(default_factory=LossSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    stage1: StageSettings = field(default_factory=StageSettings)
+    stage2: StageSettings = field(default_factory=lambda: StageSettings(edit_share=0.5))
+    log_every: int = 20
+    """Steps between two lines of the log."""
+    sheet_every: int = 5000
+    """Pictures between two sample sheets, which also measure diversity and fidelity of the averaged networks."""
+    save_every: int = 5000
+    """Pictures between two saved states."""
+    ema_images: int = 10_000
+    """Half-life of the averaged weights in pictures; never more than 5 % of the pictures seen."""
+
+    def __post_init__(self) -> None:
+        if self.setup not in SETUPS:
+            raise ConfigError(f"setup {self.setup!r} is not known; possible: {', '.join(SETUPS)}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision {self.precision!r} is not known; possible: {', '.join(PRECISIONS)}")
+        if min(self.log_every, self.sheet_every, self.save_every, self.devices) < 1:
+            raise ConfigError("log_every, sheet_every, save_every and devices must be at least 1")
+
+    def stage(self, number: int) -> StageSettings:
+        """The settings of stage 1 or 2."""
+        return self.stage1 if number == 1 else self.stage2
