@@ -66,7 +66,7 @@ def version() -> str:
     for line in (ROOT / "ganinv" / "__init__.py").read_text(encoding="utf-8").splitlines():
         if line.startswith("__version__"):
             return line.split('"')[1]
-    raise RuntimeError("ganinv/__init__.py must hold a line: __version__ = \"X.Y.Z\"")
+    raise RuntimeError('ganinv/__init__.py must hold a line: __version__ = "X.Y.Z"')
 
 
 setup(

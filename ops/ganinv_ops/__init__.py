@@ -1,1 +1,1 @@
-"""Fused image operators of GAN inversion, on PyTorch alone. Import the files: ``from ganinv_ops.bias_act import bias_act``."""
+"""Fused StyleGAN operations, one module each. Bare: names here would hide the modules they come from."""
