@@ -91,10 +91,10 @@ def bias_act(
         b = b.to(x.dtype)
     slope = spec.default_alpha if alpha is None else float(alpha)
     scale = spec.default_gain if gain is None else float(gain)
+    if act == "linear" and scale == 1 and clamp is None:
+        return _reference(x, b, dim, act, slope, scale, clamp)  # one addition at most: nothing to fuse
     if not choose("bias_act", impl, x):
         return _reference(x, b, dim, act, slope, scale, clamp)
-    if b is None and act == "linear" and scale == 1 and clamp is None:
-        return x  # an operator may not return its input
     limit = -1.0 if clamp is None else float(clamp)
     y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim % max(x.ndim, 1), _NAMES.index(act), slope, scale, limit)
     return y
@@ -130,8 +130,7 @@ def _forward_kernel(
     if supported(x) and native("bias_act").ready:
         y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim, act, alpha, gain, clamp)
         return y
-    y = _reference(x, b, dim, _NAMES[act], alpha, gain, None if clamp < 0 else clamp)
-    return y.clone() if y is x else y
+    return _reference(x, b, dim, _NAMES[act], alpha, gain, None if clamp < 0 else clamp)
 
 
 def _grad_kernel(
@@ -166,7 +165,8 @@ def _forward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _forward_backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, b = ctx.saved_tensors
     dx = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, *ctx.settings)
-    return dx, _sum_to_bias(dx, b, ctx.settings[0]), None, None, None, None, None
+    db = _sum_to_bias(dx, b, ctx.settings[0]) if ctx.needs_input_grad[1] else None
+    return dx, db, None, None, None, None, None
 
 
 def _grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -177,10 +177,10 @@ def _grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _grad_backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
     dy, x, b = ctx.saved_tensors
     d_dy = torch.ops.ganinv_ops.bias_act_grad(v, x, b, *ctx.settings)
-    d_x = None
-    if _NAMES[ctx.settings[1]] not in _KINKED:
-        d_x = v * dy * _second_derivative(x, b, *ctx.settings)
-    return d_dy, d_x, None if d_x is None else _sum_to_bias(d_x, b, ctx.settings[0]), None, None, None, None, None
+    if _NAMES[ctx.settings[1]] in _KINKED:
+        return d_dy, None, None, None, None, None, None, None
+    d_x = v * dy * _second_derivative(x, b, *ctx.settings)
+    return d_dy, d_x, _sum_to_bias(d_x, b, ctx.settings[0]), None, None, None, None, None
 
 
 def _sum_to_bias(dx: Tensor, b: Tensor | None, dim: int) -> Tensor | None:

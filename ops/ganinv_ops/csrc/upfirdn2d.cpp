@@ -108,26 +108,32 @@ inline void weighted_sum(const T* const* in, const A* w, int64_t count, A* out, 
 
 // ---- along x -------------------------------------------------------------------------------------------------------------
 
-// One channel: outputs step apart, inputs advance apart; constants let the compiler shuffle instead of gather.
-template <int STEP, int ADVANCE, typename A>
-inline void stride_sum(const A* in, const A* w, int64_t taps, A* out, int64_t n, bool add) {
-  if (taps == 4) {
-    for (int64_t i = 0; i < n; ++i) {
-      const A* p = in + i * ADVANCE;
-      const A sum = w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3];
-      out[i * STEP] = add ? out[i * STEP] + sum : sum;
+// Few channels C: loops over them are too short to be vector code, so pixels are. STEP pixels lie between outputs, ADVANCE between inputs; as
+// constants they let the compiler shuffle instead of gather.
+template <int C, int STEP, int ADVANCE, int TAPS, typename A>
+inline void pixels_fixed(const A* in, const A* w, A* out, int64_t n, bool add) {
+  A v[TAPS];
+  std::copy(w, w + TAPS, v);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int c = 0; c < C; ++c) {
+      const A* p = in + i * ADVANCE * C + c;
+      A sum = v[0] * p[0];
+      for (int k = 1; k < TAPS; ++k) sum += v[k] * p[k * C];
+      A* target = out + i * STEP * C + c;
+      *target = add ? *target + sum : sum;
     }
-  } else if (taps == 2) {
-    for (int64_t i = 0; i < n; ++i) {
-      const A* p = in + i * ADVANCE;
-      const A sum = w[0] * p[0] + w[1] * p[1];
-      out[i * STEP] = add ? out[i * STEP] + sum : sum;
-    }
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      A sum = add ? out[i * STEP] : A(0);
-      for (int64_t k = 0; k < taps; ++k) sum += w[k] * in[i * ADVANCE + k];
-      out[i * STEP] = sum;
+  }
+}
+
+template <int C, typename A>
+inline void pixels(const A* in, const A* w, int64_t taps, A* out, int64_t n, int64_t step, int64_t advance, bool add) {
+  if (step == 2 && advance == 1 && taps == 2) return pixels_fixed<C, 2, 1, 2>(in, w, out, n, add);
+  if (step == 1 && advance == 2 && taps == 4) return pixels_fixed<C, 1, 2, 4>(in, w, out, n, add);
+  for (int64_t i = 0; i < n; ++i, in += advance * C, out += step * C) {
+    for (int c = 0; c < C; ++c) {
+      A sum = add ? out[c] : A(0);
+      for (int64_t k = 0; k < taps; ++k) sum += w[k] * in[k * C + c];
+      out[c] = sum;
     }
   }
 }
@@ -154,8 +160,8 @@ struct Sweep {
       }
       if (axis.period == 1 && axis.advance == 1) {
         weighted_sum(sources.data(), weights.data(), used, out, n * channels, add);  // neighbours in memory throughout
-      } else if (channels == 1) {
-        single(sources.data(), used, out + r, n, add);
+      } else if (channels <= 4) {
+        few(row + (phase.start + before) * channels, used, out + r * channels, n, add);
       } else {
         for (int64_t i = 0; i < n; ++i) {
           weighted_sum(sources.data(), weights.data(), used, out + (r + i * axis.period) * channels, channels, add);
@@ -166,14 +172,13 @@ struct Sweep {
   }
 
  private:
-  void single(const A* const* in, int64_t used, A* out, int64_t n, bool add) {
-    const A* first = used ? in[0] : nullptr;
-    if (axis.period == 2 && axis.advance == 1) return stride_sum<2, 1>(first, weights.data(), used, out, n, add);
-    if (axis.period == 1 && axis.advance == 2) return stride_sum<1, 2>(first, weights.data(), used, out, n, add);
-    for (int64_t i = 0; i < n; ++i, out += axis.period, first += axis.advance) {
-      A sum = add ? *out : A(0);
-      for (int64_t k = 0; k < used; ++k) sum += weights[k] * first[k];
-      *out = sum;
+  void few(const A* in, int64_t used, A* out, int64_t n, bool add) {
+    const A* w = weights.data();
+    switch (channels) {
+      case 1: return pixels<1>(in, w, used, out, n, axis.period, axis.advance, add);
+      case 2: return pixels<2>(in, w, used, out, n, axis.period, axis.advance, add);
+      case 3: return pixels<3>(in, w, used, out, n, axis.period, axis.advance, add);
+      default: return pixels<4>(in, w, used, out, n, axis.period, axis.advance, add);
     }
   }
 };
