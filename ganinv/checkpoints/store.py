@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +39,25 @@ class Checkpoint:
     config: dict[str, Any]
     provenance: dict[str, Any]
     tensors: dict[str, Tensor] = field(repr=False)
+
+
+class Description(NamedTuple):
+    """What a header states, without the tensors."""
+
+    kind: str
+    family: str
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def describe(path: str | Path) -> Description:
+    """What a ganinv checkpoint states of itself; reads its header only. Raises CheckpointError."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            return _describe(path, container.read_header(stream, path)[0])
+    except OSError as cause:
+        raise CheckpointError(f"cannot read {path}: {cause.strerror or cause}") from cause
 
 
 def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
@@ -125,7 +144,7 @@ def to_json(data: Mapping[str, Any]) -> str:
     return json.dumps(dict(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _describe(path: Path, metadata: Mapping[str, str]) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
+def _describe(path: Path, metadata: Mapping[str, str]) -> Description:
     if metadata.get("format") != FORMAT:
         found = f"its format is {metadata['format']!r}" if "format" in metadata else "it states no format"
         raise CheckpointError(f"{path} is safetensors but not of ganinv: {found}; this version reads ganinv safetensors")
@@ -141,7 +160,7 @@ def _describe(path: Path, metadata: Mapping[str, str]) -> tuple[str, str, dict[s
         if not isinstance(value, dict):
             raise CheckpointError(f"{path} is damaged: {key} in its header is not a JSON object")
         plain.append(value)
-    return metadata["kind"], metadata["family"], plain[0], plain[1]
+    return Description(metadata["kind"], metadata["family"], plain[0], plain[1])
 
 
 def _single(tensor: Tensor) -> Tensor:

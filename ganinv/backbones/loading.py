@@ -1,0 +1,137 @@
+"""Backbones and discriminators by name or file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+
+from ganinv.backbones.base import Backbone
+from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
+from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint
+from ganinv.checkpoints.store import describe
+from ganinv.configs import build_config
+from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from ganinv.plugins import plugin_packages, registry
+
+DEFAULT = "portraits-64"
+BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class BundledModel(NamedTuple):
+    """A weight file shipped in a package: its name (the file's stem), kind ("generator", ...) and path."""
+
+    name: str
+    kind: str
+    path: Path
+
+
+def bundled_models() -> list[BundledModel]:
+    """All weight files shipped with this package and with plugins (their folder `bundled`); reads headers only.
+
+    Raises:
+        CheckpointError: a shipped file is damaged.
+    """
+    folders = [BUNDLED] + [folder / "bundled" for folder in map(_package_folder, plugin_packages()) if folder]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+    return [BundledModel(path.stem, describe(path).kind, path) for path in paths]
+
+
+def find_model(name_or_path: str | Path, kind: str) -> Path:
+    """The file meant by the name of a bundled model, "portraits-64" or "portraits-64-judge", or by a path.
+
+    Raises:
+        UnknownNameError: neither a bundled model of that kind nor a file; lists the known ones.
+        CheckpointError: a shipped file is damaged.
+    """
+    text = str(name_or_path)
+    models = {model.name: model.path for model in bundled_models() if model.kind == kind}
+    for name in (text, f"{text}-{kind}"):
+        if name in models:
+            return models[name]
+    path = Path(text).expanduser()
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path  # its absence is told by the reader
+    known = [name.removesuffix(f"-{kind}") for name in models]
+    what = "backbone" if kind == "generator" else kind
+    raise UnknownNameError(what, text, known, hint="Or give the path of a .safetensors file")
+
+
+def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Backbone:
+    """A generator ready for use: eval mode, float32, no gradients on its weights, `name` and `sha256` set.
+
+    Args:
+        name_or_path: a bundled model's name or a ganinv safetensors file.
+        device: where to put it: "cpu", "cuda", "cuda:1".
+
+    Raises:
+        UnknownNameError, CheckpointError: no such model, or not one. UsageError: no such device.
+    """
+    found = read_checkpoint(find_model(name_or_path, "generator"), kind="generator")
+    backbone = build_backbone(found)
+    load_weights(backbone, found.tensors, source=found.path)
+    return _ready(backbone, found, device)
+
+
+def load_discriminator(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Discriminator:
+    """A discriminator; "portraits-64" means the one trained with that backbone. Otherwise as `load_backbone`."""
+    found = read_checkpoint(find_model(name_or_path, "discriminator"), kind="discriminator")
+    discriminator = Discriminator(_config(DiscriminatorConfig, found))
+    load_weights(discriminator, found.tensors, source=found.path)
+    return _ready(discriminator, found, device)
+
+
+def build_backbone(checkpoint: Checkpoint) -> Backbone:
+    """The generator, with random weights, that a checkpoint's header describes. Raises CheckpointError."""
+    try:
+        builder = registry("backbones").get(checkpoint.family)
+    except UnknownNameError as cause:
+        raise CheckpointError(f"{checkpoint.path} needs another plugin: {cause.message}") from cause
+    try:
+        return builder(checkpoint.config)
+    except (ConfigError, TypeError, ValueError) as cause:
+        raise CheckpointError(f"{checkpoint.path} describes no valid {checkpoint.family}: {cause}") from cause
+
+
+def build_stylegan2(config: Mapping[str, Any]) -> Backbone:
+    """A StyleGAN2 generator with random weights. Raises ConfigError."""
+    return StyleGAN2Generator(build_config(StyleGAN2Config, config))
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device, if this machine has it. Raises UsageError."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise UsageError(f"unknown device {str(device)!r}; type --device cpu or --device cuda") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(f"no device {found}: PyTorch finds {count} CUDA devices here; type --device cpu")
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {found} is not supported; type --device cpu or --device cuda")
+    return found
+
+
+def _config(cls: type[DiscriminatorConfig], found: Checkpoint) -> DiscriminatorConfig:
+    try:
+        return build_config(cls, found.config)
+    except ConfigError as cause:
+        raise CheckpointError(f"{found.path} describes no valid {found.family} discriminator: {cause}") from cause
+
+
+def _ready(module: M, found: Checkpoint, device: str | torch.device) -> M:
+    module.name, module.sha256 = found.path.stem, found.sha256  # type: ignore[assignment]
+    return module.eval().requires_grad_(False).to(check_device(device))
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None

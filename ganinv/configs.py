@@ -1,0 +1,175 @@
+"""Frozen dataclasses from YAML and from key=value on the command line.
+
+The dataclass states what is possible: an unknown key is refused with the nearest known one, a value of another
+type with the type expected. Nested dataclasses take nested tables, and dotted keys on the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import yaml
+
+from ganinv.errors import ConfigError, UnknownNameError, nearest
+
+T = TypeVar("T")
+
+
+def load_config(cls: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
+    """Builds the dataclass `cls` from its defaults, a YAML file and "key=value" overrides, later ones winning.
+
+    Args:
+        cls: a dataclass; fields may be dataclasses.
+        path: a YAML file of its keys, or None.
+        overrides: "key=value" or "outer.inner=value", values in YAML.
+
+    Raises:
+        ConfigError: unreadable file, unknown key, wrong type, or values that the dataclass refuses.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        data = _read_yaml(Path(path))
+    for override in overrides:
+        _override(data, override)
+    source = f" in {path}" if path is not None else ""
+    return build_config(cls, data, source=source)
+
+
+def build_config(cls: type[T], data: Mapping[str, Any], *, source: str = "", prefix: str = "") -> T:
+    """Builds the dataclass `cls` from plain data, such as a checkpoint's header.
+
+    Args:
+        source: named in messages, " in FILE". prefix: of the keys named in messages, "outer.".
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    assert dataclasses.is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    values = {}
+    for key, value in data.items():
+        if key not in known:
+            close = nearest(str(key), known)
+            offer = f"; did you mean {prefix}{close}?" if close else ";"
+            raise ConfigError(f"unknown key {prefix}{key}{source}{offer} known: {', '.join(prefix + k for k in known)}")
+        values[key] = _convert(hints[key], value, f"{prefix}{key}", source)
+    try:
+        return cls(**values)  # type: ignore[return-value]
+    except UnknownNameError as cause:
+        raise ConfigError(f"{cause.message}{source}") from cause
+    except (TypeError, ValueError) as cause:
+        raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}{source} cannot be used: {cause}") from cause
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        reason = "no such file" if not path.exists() else cause.strerror or str(cause)
+        raise ConfigError(f"cannot read the configuration {path}: {reason}") from cause
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise ConfigError(f"{path} is not YAML: {cause}") from cause
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds a {type(data).__name__}; expected a table of key: value")
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{override!r} is not of the form key=value")
+    try:
+        value = yaml.safe_load(text) if text.strip() else None
+    except yaml.YAMLError as cause:
+        raise ConfigError(f"the value of {override!r} is not YAML: {cause}") from cause
+    *outer, last = key.strip().split(".")
+    table = data
+    for part in outer:
+        below = table.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{override!r}: {part} is a value, not a table")
+        table = below
+    table[last] = value
+
+
+def _convert(hint: Any, value: Any, key: str, source: str) -> Any:
+    """`value` as the type `hint`, or ConfigError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(args, value, key, source)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{key}{source} is {value!r}; possible: {', '.join(map(str, args))}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return build_config(typing.cast(Any, hint), value, source=source, prefix=f"{key}.")
+        if isinstance(value, typing.cast(type, hint)):
+            return value
+    elif origin in (tuple, list, Sequence) and isinstance(value, (list, tuple)):
+        return _convert_sequence(origin, args, value, key, source)
+    elif origin in (dict, Mapping) and isinstance(value, Mapping):
+        pairs = {_key(args[0], k): _convert(args[1], v, f"{key}.{k}", source) for k, v in value.items()}
+        return dict(pairs)
+    elif origin is None and _plain(hint, value):
+        return float(value) if hint is float else Path(value) if hint is Path else value
+    raise ConfigError(f"{key}{source} is {value!r}; expected {_type_name(hint)}")
+
+
+def _convert_union(args: tuple[Any, ...], value: Any, key: str, source: str) -> Any:
+    if value is None and type(None) in args:
+        return None
+    kept = [a for a in args if a is not type(None)]
+    for hint in kept[:-1]:
+        try:
+            return _convert(hint, value, key, source)
+        except ConfigError:
+            continue
+    return _convert(kept[-1], value, key, source)
+
+
+def _convert_sequence(origin: Any, args: tuple[Any, ...], value: Sequence[Any], key: str, source: str) -> Any:
+    if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
+        if len(value) != len(args):
+            raise ConfigError(f"{key}{source} has {len(value)} values; expected {len(args)}")
+        return tuple(_convert(a, v, f"{key}[{i}]", source) for i, (a, v) in enumerate(zip(args, value, strict=True)))
+    items = [_convert(args[0], v, f"{key}[{i}]", source) for i, v in enumerate(value)]
+    return items if origin is list else tuple(items)
+
+
+def _plain(hint: Any, value: Any) -> bool:
+    if hint is float:  # YAML 1.1 reads 1e-4, without a dot, as text
+        if isinstance(value, str):
+            try:
+                float(value)
+            except ValueError:
+                return False
+            return True
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is Path:
+        return isinstance(value, (str, Path))
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(hint, type) and isinstance(value, hint)
+
+
+def _key(hint: Any, key: Any) -> Any:
+    """Table keys are text in JSON; whole numbers come back as such."""
+    return int(key) if hint is int and isinstance(key, str) and key.lstrip("-").isdigit() else key
+
+
+def _type_name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if hint in names:
+        return names[hint]
+    return "a table" if dataclasses.is_dataclass(hint) else str(hint).replace("typing.", "")

@@ -1,0 +1,187 @@
+"""The result of an inversion, its file, and the generic way to draw it again.
+
+The file is one safetensors file with a JSON header. It holds no clock and no absolute path, so equal results are
+equal files.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganinv import __version__
+from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from ganinv.backbones.base import Backbone, Noise
+
+KIND = "inversion"
+_FEATURES = "features."
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """Codes of N pictures, K samples each, with all that is needed to draw and to make them again. Lives on the CPU.
+
+    ws: float32 (N, K, num_ws, w_dim). seeds: one per sample.
+    working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
+    noise: which noise the generator is run with. features: side -> float32 (N, K, C, side, side), added to the
+    generator's features of that side when drawing.
+    backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
+    options: what the method was asked for. versions: of the programs, with the number of threads.
+
+    Raises:
+        ValueError: shapes that do not go together.
+    """
+
+    ws: Tensor
+    seeds: tuple[int, ...]
+    working: Tensor
+    hole: Tensor
+    noise: Noise = "const"
+    features: Mapping[int, Tensor] = field(default_factory=dict)
+    backbone: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ws, working, hole = self.ws, self.working, self.hole
+        if ws.ndim != 4 or ws.dtype != torch.float32:
+            raise ValueError(f"ws is {ws.dtype} {list(ws.shape)}; expected float32 [N, K, num_ws, w_dim]")
+        n, k = ws.shape[:2]
+        if len(self.seeds) != k:
+            raise ValueError(f"{len(self.seeds)} seeds for {k} samples")
+        if working.dtype != torch.uint8 or working.ndim != 4 or working.shape[:2] != (n, 3):
+            raise ValueError(f"working is {working.dtype} {list(working.shape)}; expected uint8 [{n}, 3, H, W]")
+        if hole.dtype != torch.uint8 or hole.shape != (n, 1, *working.shape[2:]):
+            raise ValueError(f"hole is {hole.dtype} {list(hole.shape)}; expected uint8 {[n, 1, *working.shape[2:]]}")
+        for side, feature in self.features.items():
+            if feature.ndim != 5 or feature.shape[:2] != (n, k) or feature.shape[3:] != (side, side):
+                raise ValueError(f"features of {side} px are {list(feature.shape)}; expected [{n}, {k}, C, {side}, {side}]")
+
+    @property
+    def samples(self) -> int:
+        """K, the number of samples of each picture."""
+        return len(self.seeds)
+
+    def sample(self, index: int) -> Inversion:
+        """The inversion with that sample only (K = 1). Raises UsageError where there is no such sample."""
+        if not 0 <= index < self.samples:
+            raise UsageError(f"no sample {index}; this inversion has samples 0 to {self.samples - 1}")
+        one = slice(index, index + 1)
+        features = {side: f[:, one] for side, f in self.features.items()}
+        return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features)
+
+    def save(self, path: str | Path) -> str:
+        """Writes the file, whole or not at all. Returns its SHA-256. Raises OutputError."""
+        tensors = {"ws": self.ws, "working": self.working, "hole": self.hole}
+        tensors |= {f"{_FEATURES}{side}": f.float() for side, f in self.features.items()}
+        header = {
+            "seeds": list(self.seeds),
+            "noise": self.noise,
+            "backbone": dict(self.backbone),
+            "method": dict(self.method),
+            "options": dict(self.options),
+            "versions": dict(self.versions),
+        }
+        return write_checkpoint(path, tensors, kind=KIND, family=KIND, config=header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Inversion:
+        """Reads a file of `save`. Raises CheckpointError for any other, damaged or truncated file."""
+        found = read_checkpoint(path, kind=KIND)
+        header, tensors = found.config, found.tensors
+        try:
+            if header["noise"] not in ("const", "random", "none"):
+                raise ValueError(f"noise {header['noise']!r}")
+            return cls(
+                ws=tensors["ws"],
+                seeds=tuple(int(seed) for seed in header["seeds"]),
+                working=tensors["working"],
+                hole=tensors["hole"],
+                noise=header["noise"],
+                features={int(k[len(_FEATURES) :]): v for k, v in tensors.items() if k.startswith(_FEATURES)},
+                **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},
+            )
+        except KeyError as cause:
+            raise CheckpointError(f"{path} is not a complete inversion: it lacks {cause.args[0]!r}") from cause
+        except (TypeError, ValueError) as cause:
+            raise CheckpointError(f"{path} is not a valid inversion: {cause}") from cause
+
+
+def backbone_record(backbone: Backbone) -> dict[str, Any]:
+    """What an Inversion keeps of its backbone."""
+    return {"name": backbone.name, "sha256": backbone.sha256 or None}
+
+
+def run_versions() -> dict[str, Any]:
+    """What an Inversion keeps of the programs that made it; equal ones give equal bits on the same machine."""
+    from ganinv_ops import build
+
+    return {
+        "ganinv": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "ops": {name: "native" if verdict.ready else "reference" for name, verdict in build.verdicts().items()},
+    }
+
+
+def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
+    """Raises BackboneMismatchError unless `what` was made with this very backbone."""
+    own = backbone.sha256 or None
+    if own != sha256:
+        was, now = ((d or "unsaved weights")[:15 if d is None else 12] for d in (sha256, own))
+        raise BackboneMismatchError(
+            f"{what} belongs to a backbone with digest {was}, and the one given has {now}: "
+            "type --backbone FILE with the file it was made with"
+        )
+
+
+@torch.no_grad()
+def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *, chunk: int = 8) -> Tensor:
+    """Draws an inversion, or edited codes of it, with its noise and features.
+
+    Args:
+        inversion: what was found.
+        backbone: the generator it was found with; drawing happens on its device.
+        ws: codes (N, K, num_ws, w_dim) to draw instead of the inversion's own.
+        chunk: pictures in one pass. Equal chunks give equal bits; others may differ in the last ones.
+
+    Returns:
+        float32 (N, K, 3, H, W), RGB, about [-1, 1], on the CPU.
+
+    Raises:
+        BackboneMismatchError: the inversion was made with another backbone.
+        UsageError: codes of another shape, or a chunk below 1.
+    """
+    record = inversion.backbone
+    check_backbone(backbone, record.get("sha256"), f"this inversion ({record.get('name', 'unnamed')})")
+    codes = inversion.ws if ws is None else ws
+    n, k = inversion.ws.shape[:2]
+    expected = (n, k, backbone.num_ws, backbone.w_dim)
+    if tuple(codes.shape) != expected:
+        raise UsageError(f"codes of shape {list(codes.shape)} cannot be drawn; expected {list(expected)}")
+    if chunk < 1:
+        raise UsageError(f"a chunk of {chunk} pictures is not possible; give 1 or more")
+    device = next(backbone.parameters()).device
+    flat = codes.flatten(0, 1)
+    features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
+    images = []
+    for start in range(0, n * k, chunk):
+        part = slice(start, start + chunk)
+        inject = {side: _adder(f[part].to(device)) for side, f in features.items()}
+        images.append(backbone.synthesize(flat[part].to(device), noise=inversion.noise, inject=inject).images.float().cpu())
+    return torch.cat(images).unflatten(0, (n, k)) if images else torch.empty(n, k, 3, *[backbone.resolution] * 2)
+
+
+def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda features: features + delta.to(features.dtype)

@@ -1,0 +1,85 @@
+"""The contract of an inversion method, built in or from a plugin. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from ganinv.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganinv.backbones.base import Backbone
+    from ganinv.inversion import Inversion
+
+
+class InversionMethod(ABC):
+    """Finds codes of pictures.
+
+    A method is registered by a builder `build(backbone, **options) -> InversionMethod` under the entry-point group
+    `ganinv.methods`. `ganinv.testing.check_method` checks one against this contract.
+
+    name: the registered name. version: of the method, kept in its results. backbone: the generator it works with.
+    """
+
+    name: str = "unnamed"
+    version: str = "0"
+    backbone: Backbone
+
+    @abstractmethod
+    def invert(
+        self,
+        images: Tensor,
+        holes: Tensor | None = None,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> Inversion:
+        """Finds `samples` codes for each picture.
+
+        Args:
+            images: float32 (N, 3, R, R), RGB, [-1, 1], R the backbone's resolution. What they hold inside the
+                hole must not reach the result's codes.
+            holes: (N, 1, R, R), 1 = erased, 0 = known; None erases nothing.
+            samples: K >= 1.
+            seed: of the run; sample i draws from `sample_seed(seed, i)` and from nothing else.
+            truncation: of random codes, 0 (the mean) to 1 (all variety).
+
+        Returns:
+            An Inversion on the CPU: the same bits for the same arguments on the same machine.
+
+        Raises:
+            UsageError: shapes, samples or options that cannot work.
+        """
+
+    def render(self, inversion: Inversion, ws: Tensor | None = None) -> Tensor:
+        """Draws an inversion, or edited codes (N, K, num_ws, w_dim) of it: float32 (N, K, 3, R, R) on the CPU.
+
+        Raises:
+            BackboneMismatchError: the inversion was made with another backbone.
+        """
+        from ganinv.inversion import render
+
+        return render(inversion, self.backbone, ws)
+
+    def check_inputs(self, images: Tensor, holes: Tensor | None, samples: int) -> Tensor:
+        """Checks the arguments of `invert`; returns the holes, float32 (N, 1, R, R) of 0 and 1, on the images' device.
+
+        Raises:
+            UsageError: what is wrong and what is expected.
+        """
+        side = self.backbone.resolution
+        if images.ndim != 4 or images.shape[1:] != (3, side, side) or not images.is_floating_point():
+            raise UsageError(
+                f"pictures are {images.dtype} {list(images.shape)}; {self.name} needs float [N, 3, {side}, {side}] in [-1, 1]"
+            )
+        if samples < 1:
+            raise UsageError(f"{samples} samples were asked for; ask for at least 1: --samples 1")
+        shape = (images.shape[0], 1, side, side)
+        if holes is None:
+            return images.new_zeros(shape)
+        if tuple(holes.shape) != shape:
+            raise UsageError(f"holes are {list(holes.shape)}; {self.name} needs {list(shape)}, 1 = erased")
+        return (holes.to(images.device) > 0.5).to(images.dtype)
