@@ -1,0 +1,176 @@
+"""The public names for users; `ganinv.parts` has those for plugin authors. All else may change without notice.
+
+    from ganinv.api import load_backbone, load_method, open_picture
+
+    method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
+    opened = open_picture("me.png", 64, mask="mask.png")
+    result = method.invert(opened.image, opened.hole, samples=6, seed=0)
+    pictures = method.render(result)  # (1, 6, 3, 64, 64) in [-1, 1]
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganinv import images
+from ganinv.backbones.base import Backbone
+from ganinv.backbones.loading import bundled_models, load_backbone
+from ganinv.editing.directions import Direction, apply_all, load_directions, read_directions
+from ganinv.errors import (
+    BackboneMismatchError,
+    CheckpointError,
+    ConfigError,
+    GanInvError,
+    InputError,
+    OutputError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
+from ganinv.images import composite, to_tensor, to_uint8, write_png
+from ganinv.inversion import Inversion, render
+from ganinv.method import InversionMethod
+from ganinv.plugins import plugin_reports, registry
+
+__all__ = [
+    "Backbone",
+    "BackboneMismatchError",
+    "CheckpointError",
+    "ConfigError",
+    "Direction",
+    "GanInvError",
+    "InputError",
+    "Inversion",
+    "InversionMethod",
+    "OpenedPicture",
+    "OutputError",
+    "PluginError",
+    "UnknownNameError",
+    "UsageError",
+    "bundled_models",
+    "composite",
+    "edit",
+    "load_backbone",
+    "load_directions",
+    "load_method",
+    "method_names",
+    "open_picture",
+    "plugin_reports",
+    "read_directions",
+    "render",
+    "to_tensor",
+    "to_uint8",
+    "write_png",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPicture:
+    """A picture and its mask at backbone size.
+
+    image: float32 (1, 3, S, S) in [-1, 1]. hole: float32 (1, 1, S, S), 1 = erased.
+    working: uint8 (1, S, S, 3), what known pixels of a composite equal bit for bit. notes: what was done to them.
+    """
+
+    image: Tensor
+    hole: Tensor
+    working: images.Bytes
+    notes: tuple[str, ...]
+
+
+def method_names() -> tuple[str, ...]:
+    """The names that `load_method` knows, sorted."""
+    return registry("methods").names()
+
+
+def load_method(name: str, *, backbone: Backbone, **options: Any) -> InversionMethod:
+    """An inversion method by its registered name.
+
+    Args:
+        backbone: the generator to work with, from `load_backbone`; the method runs on its device.
+        options: those of the method, such as `weights=FILE`.
+
+    Raises:
+        UnknownNameError: no such method; lists the known ones. PluginError: its plugin cannot be loaded.
+        UsageError: an option that the method does not have.
+        CheckpointError: its weights are absent, damaged or of another backbone.
+    """
+    builder = registry("methods").get(name)
+    try:
+        inspect.signature(builder).bind(backbone, **options)
+    except TypeError as cause:
+        known = list(inspect.signature(builder).parameters)[1:]
+        raise UsageError(
+            f"method {name!r} was given options {', '.join(options) or 'none'}: {cause}; "
+            f"its options: {', '.join(known) or 'none'}"
+        ) from cause
+    method = builder(backbone, **options)
+    if not isinstance(method, InversionMethod):
+        origin = registry("methods").origin(name)
+        raise PluginError(f"method {name!r} from {origin} built a {type(method).__name__}, not an InversionMethod")
+    return method
+
+
+def edit(
+    inversion: Inversion,
+    backbone: Backbone,
+    edits: Iterable[tuple[str, float]],
+    *,
+    directions: dict[str, Direction] | None = None,
+) -> Tensor:
+    """Codes moved along named directions; draw them with `method.render(inversion, ws)` or `render`.
+
+    Args:
+        edits: (name, strength) one after the other.
+        directions: where to look names up; None means `load_directions(backbone)`.
+
+    Returns:
+        float32 (N, K, num_ws, w_dim).
+
+    Raises:
+        UnknownNameError: no such direction. BackboneMismatchError: fitted on another backbone.
+    """
+    known = load_directions(backbone) if directions is None else directions
+    return apply_all(inversion.ws, edits, known, backbone)
+
+
+def open_picture(
+    path: str | Path,
+    size: int,
+    *,
+    mask: str | Path | None = None,
+    fit: str = "refuse",
+    polarity: str = "erase-white",
+) -> OpenedPicture:
+    """Opens a picture, and a mask for it, at backbone size.
+
+    Args:
+        size: side in pixels, `backbone.resolution`.
+        mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; None for none.
+        fit: what to do with a picture that is not square: "refuse", "crop" or "pad".
+        polarity: "erase-white" or "keep-white".
+
+    Raises:
+        InputError: a file that cannot be used. UsageError: an unknown fit or polarity.
+    """
+    picture = images.read_picture(path)
+    shape = picture.pixels.shape[:2]
+    if mask is None:
+        found = images.Mask(np.zeros(shape, bool))
+    elif str(mask) == "alpha":
+        found = images.alpha_mask(picture)
+    else:
+        found = images.read_mask(mask, (shape[0], shape[1]), polarity)
+    square = images.fit_square(picture, fit)
+    working = images.resize(square.pixels, size)
+    hole = images.resize_hole(images.fit_array(found.hole, fit), size)
+    notes = (*square.notes, *found.notes, *(images.hole_notes(hole) if mask is not None else ()))
+    return OpenedPicture(to_tensor(working), torch.tensor(hole)[None, None].float(), working[None], notes)

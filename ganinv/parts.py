@@ -1,0 +1,122 @@
+"""The public names for plugin authors, beside those of `ganinv.api`. A plugin imports these two host modules only."""
+
+from __future__ import annotations
+
+from ganinv.backbones.base import Backbone, Injection, Noise, Synthesis
+from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
+from ganinv.backbones.layers import EqualConv2d, EqualLinear, normalize_second_moment
+from ganinv.backbones.loading import (
+    bundled_models,
+    check_device,
+    find_model,
+    load_backbone,
+    load_discriminator,
+)
+from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
+from ganinv.configs import build_config, load_config
+from ganinv.editing.directions import Direction, apply, load_directions, read_directions, write_directions
+from ganinv.encoders.ir_se import IRSEBody, IRSEConfig
+from ganinv.encoders.layerwise import LayerwiseLinear
+from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig, pyramid_preset, style_groups
+from ganinv.errors import (
+    BackboneMismatchError,
+    CheckpointError,
+    ConfigError,
+    GanInvError,
+    InputError,
+    OutputError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
+from ganinv.files import atomic_write
+from ganinv.images import (
+    composite,
+    fit_array,
+    fit_square,
+    read_mask,
+    read_picture,
+    resize,
+    resize_hole,
+    sheet,
+    to_tensor,
+    to_uint8,
+    write_png,
+)
+from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
+from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
+from ganinv.method import InversionMethod
+from ganinv.registry import Registry
+from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
+
+__all__ = [
+    "Backbone",
+    "BackboneMismatchError",
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "Direction",
+    "Discriminator",
+    "DiscriminatorConfig",
+    "EqualConv2d",
+    "EqualLinear",
+    "GanInvError",
+    "IRSEBody",
+    "IRSEConfig",
+    "Injection",
+    "InputError",
+    "Inversion",
+    "InversionMethod",
+    "LayerwiseLinear",
+    "Noise",
+    "OutputError",
+    "PluginError",
+    "PyramidEncoder",
+    "PyramidEncoderConfig",
+    "Registry",
+    "Synthesis",
+    "UnknownNameError",
+    "UsageError",
+    "apply",
+    "atomic_write",
+    "backbone_record",
+    "build_config",
+    "bundled_models",
+    "check_backbone",
+    "check_device",
+    "composite",
+    "find_model",
+    "fit_array",
+    "fit_square",
+    "fixed_hole",
+    "free_form",
+    "free_form_batch",
+    "load_backbone",
+    "load_config",
+    "load_directions",
+    "load_discriminator",
+    "load_weights",
+    "named_hole",
+    "normal",
+    "normalize_second_moment",
+    "pyramid_preset",
+    "read_checkpoint",
+    "read_directions",
+    "read_mask",
+    "read_picture",
+    "render",
+    "resize",
+    "resize_hole",
+    "run_versions",
+    "sample_seed",
+    "sample_seeds",
+    "sample_z",
+    "sha256_file",
+    "sheet",
+    "style_groups",
+    "to_tensor",
+    "to_uint8",
+    "write_checkpoint",
+    "write_directions",
+    "write_png",
+]
