@@ -1,4 +1,4 @@
-"""Names, extras and entry points of the three packages. Imports nothing heavy; tool settings are in pyproject.toml."""
+"""Names, extras and entry points of the three packages. Imports nothing heavy; tools: see pyproject.toml."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ NAME = "000000"
 
 
 def draw_mask(path: Path) -> None:
-    """Draw what a finger would: thick strokes over the mouth and chin, and up over one eye. White = erased."""
+    """Draw what a finger would: thick strokes over mouth and chin, and up over one eye. White = erased."""
     large = 8 * SIZE  # drawn large and cut at half, for even edges at any size
     mask = Image.new("L", (large, large), 0)
     draw = ImageDraw.Draw(mask)
