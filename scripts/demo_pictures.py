@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ganinv.images import read_picture, sheet, write_png
+from ganinv.images import read_picture, resize, sheet, write_png
 
 SIZE = 64
+SHOWN = 160  # side in pixels of a picture in the sheet
 SAMPLES = 6
 NAME = "000000"
 
@@ -42,7 +43,8 @@ def write_sheet(folder: Path) -> None:
     erased = np.where(hole, np.uint8(255), picture)
     completions = [read_picture(done / f"{NAME}-{i:02d}.png").pixels for i in range(SAMPLES)]
     edited = [read_picture(edits / f"{NAME}-{i:02d}-edit.png").pixels for i in range(SAMPLES)]
-    write_png(folder / "sheet.png", sheet([[picture, *completions], [erased, *edited]]))
+    rows = [[picture, *completions], [erased, *edited]]
+    write_png(folder / "sheet.png", sheet([[resize(pixels, SHOWN) for pixels in row] for row in rows]))
 
 
 def main(task: str, path: str) -> None:
