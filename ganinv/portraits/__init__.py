@@ -1,0 +1,1 @@
+"""Procedural portraits: attributes in; pictures, landmarks and files out. See docs/portraits.md."""
