@@ -215,3 +215,15 @@ def test_shown_commands_parse(command: str, tmp_path: Path, monkeypatch: pytest.
     parser = group.make_parser(context)
     _, rest, _ = parser.parse_args(list(words))
     assert not [word for word in rest if word.startswith("-")], command
+
+
+def test_python_shown_in_the_readme_names_what_exists() -> None:
+    import ganinv.api
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        for names in re.findall(r"from ganinv\.api import (.*)", block):
+            assert set(names.split(", ")) <= set(ganinv.api.__all__)
