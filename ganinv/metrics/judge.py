@@ -1,0 +1,150 @@
+"""The judge: a network that reads the attributes and the identity of a portrait, seen by no loss, label or checkpoint choice.
+
+It is trained on its own renders (scripts/train_judge.py) with another architecture and seed than everything it judges. Edit
+accuracy, KID, diversity and identity figures of docs/results.md are taken with it; its own R2 / AUC stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganinv.checkpoints import load_weights, read_checkpoint
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """Architecture of the judge, as its checkpoint's header stores it."""
+
+    resolution: int = 64
+    names: tuple[str, ...] = ()
+    """Attributes read, in order."""
+    widths: tuple[int, ...] = (32, 64, 96, 160)
+    """Channels at full size and after each halving."""
+    identity_dim: int = 64
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a header."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> JudgeConfig:
+        """Inverse of `to_json`."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block with group normalisation; `stride=2` halves the size."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, in_channels), nn.GroupNorm(8, out_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.silu(self.norm1(x))
+        short = self.shortcut(F.avg_pool2d(y, 2) if self.stride == 2 else y)
+        return short + self.conv2(F.silu(self.norm2(self.conv1(y))))
+
+
+class Judge(nn.Module):
+    """Pictures `[N, 3, R, R]` in [-1, 1] -> readings of every attribute, an identity code and pooled features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: JudgeConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.stem = nn.Conv2d(3, widths[0], 3, 2, 1)
+        stages: list[nn.Module] = []
+        for below, width in zip(widths, widths[1:], strict=False):
+            stages += [ResidualBlock(below, width, 2), ResidualBlock(width, width, 1)]
+        self.stages = nn.Sequential(*stages)
+        self.side = config.resolution // 2 ** len(widths)
+        self.hidden = nn.Linear(widths[-1] * self.side**2, 384)
+        self.attributes = nn.Linear(384, len(config.names))
+        self.identity_head = nn.Linear(384, config.identity_dim)
+        self.register_buffer("mean", torch.zeros(len(config.names)))
+        self.register_buffer("std", torch.ones(len(config.names)))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features `[N, 384]` for KID and perceptual distances. Raises ValueError where the size is not the network's."""
+        side = self.config.resolution
+        if images.ndim != 4 or images.shape[1:] != (3, side, side):
+            raise ValueError(f"pictures of shape {tuple(images.shape)}; expected [N, 3, {side}, {side}]")
+        return F.silu(self.hidden(F.silu(self.stages(self.stem(images))).flatten(1)))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised readings `[N, A]` and unit identity codes `[N, identity_dim]`."""
+        h = self.features(images)
+        return self.attributes(h), F.normalize(self.identity_head(h), dim=1)
+
+    @torch.no_grad()
+    def read(self, images: Tensor, *, chunk: int = 256) -> Tensor:
+        """Readings `[N, A]` in the attributes' own units, in the order of `config.names`."""
+        parts = [self.attributes(self.features(x)) for x in images.split(chunk)]
+        return torch.cat(parts) * self.std + self.mean
+
+    def column(self, name: str) -> int:
+        """Index of attribute `name` in a reading. Raises ValueError where it is unknown."""
+        if name not in self.config.names:
+            raise ValueError(f"the judge does not read {name!r}; it reads {', '.join(self.config.names)}")
+        return self.config.names.index(name)
+
+
+def load_judge(path: Path | str) -> Judge:
+    """Open a judge's checkpoint, in evaluation mode. Raises CheckpointError where the file is none."""
+    checkpoint = read_checkpoint(Path(path), kind="judge")
+    judge = Judge(JudgeConfig.from_json(checkpoint.config))
+    load_weights(judge, checkpoint.tensors, source=str(path))
+    return judge.eval().requires_grad_(False)
+
+
+def kid(a: Tensor, b: Tensor, *, subsets: int = 50, size: int = 500, seed: int = 0) -> tuple[float, float]:
+    """Kernel inception distance (Binkowski et al. 2018) of two sets of features `[N, D]`: mean and standard error over subsets.
+
+    Cubic polynomial kernel, unbiased estimate; with the judge's features the figures compare only with each other.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = min(size, len(a), len(b))
+    values = []
+    for _ in range(subsets):
+        x = a[torch.randperm(len(a), generator=generator)[:size]].double()
+        y = b[torch.randperm(len(b), generator=generator)[:size]].double()
+        kxx, kyy, kxy = (_polynomial(p, q) for p, q in ((x, x), (y, y), (x, y)))
+        within = (kxx.sum() - kxx.trace() + kyy.sum() - kyy.trace()) / (size * (size - 1))
+        values.append(within - 2 * kxy.mean())
+    stacked = torch.stack(values)
+    return stacked.mean().item(), (stacked.std() / subsets**0.5).item()
+
+
+def _polynomial(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def r2_and_auc(readings: Tensor, truth: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """How well `readings` `[N, A]` follow `truth` `[N, A]`: R2, or the area under the ROC curve where the truth has two values."""
+    scores = {}
+    for i, name in enumerate(names):
+        value, reading = truth[:, i].double(), readings[:, i].double()
+        levels = value.unique()
+        if len(levels) == 2:
+            positive = value == levels[1]
+            ranks = torch.empty_like(value)
+            ranks[reading.argsort()] = torch.arange(1, len(value) + 1, dtype=value.dtype)
+            n1, n0 = positive.sum(), (~positive).sum()
+            scores[name] = ((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)).item()
+        else:
+            scores[name] = (1 - (reading - value).square().sum() / (value - value.mean()).square().sum()).item()
+    return scores

@@ -1,0 +1,356 @@
+"""Train the bundled portraits generator and discriminator. Resumable; a page of plain steps.
+
+    python scripts/train_portraits.py render --out runs/portraits --count 24000       # paired data: pictures and their normals
+    python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
+    python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
+
+The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z ARE those normals:
+beside the adversarial loss, G(z) is compared with the render of z. On two cores that finds eyes and glasses in minutes where a
+purely adversarial start needs hours, and the samples carry the attributes' true distribution. The free entries of z carry what
+the attributes leave open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import yaml
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
+from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+
+MIRRORED = ("yaw", "roll", "light_az", "part", "asym", "gaze_x")  # attributes whose sign a mirror flips
+
+
+@dataclass
+class Phase:
+    """One stretch of training at one picture size."""
+
+    side: int
+    kimg: float
+    adversarial: float = 0.0
+    """Weight of the adversarial loss; 0 = regression on the renders alone, without a discriminator."""
+    features: float = 0.0
+    """Weight of the distance between D's features of G(z) and of the render of z."""
+    pixels: float = 1.0
+    lr: float = 2e-3
+    batch: int = 32
+
+
+@dataclass
+class Config:
+    """What is trained, and how."""
+
+    z_dim: int = 128
+    w_dim: int = 192
+    mapping_layers: int = 4
+    mapping_lr: float = 10.0
+    """The mapping's learning rate over the others'; its layers learn 100 times slower by themselves."""
+    channel_base: int = 2048
+    channel_max: int = 256
+    d_channel_base: int = 1024
+    d_channel_max: int = 256
+    r1_gamma: float = 0.5
+    r1_every: int = 16
+    ema_kimg: float = 3.0
+    seed: int = 0
+    phases: tuple[Phase, ...] = ()
+
+
+def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminator]:
+    torch.manual_seed(config.seed)
+    g = StyleGAN2Generator(
+        StyleGAN2Config(side, config.z_dim, config.w_dim, config.mapping_layers, config.channel_base, config.channel_max)
+    )
+    return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
+
+
+class Pairs:
+    """Renders and their z: `(pictures [N, 3, side, side] in [-1, 1], z [N, z_dim])`, mirrored half of the time."""
+
+    def __init__(self, folder: Path, z_dim: int) -> None:
+        shards = [load_file(path) for path in sorted((folder / "renders").glob("*.safetensors"))]
+        names = json.loads((folder / "renders" / "names.json").read_text())
+        self.images = torch.cat([s["images"] for s in shards])
+        self.normals = torch.cat([s["normals"] for s in shards])
+        self.z_dim = z_dim
+        self.sign = torch.tensor([-1.0 if name in MIRRORED else 1.0 for name in names])
+
+    def batch(self, n: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        at = torch.randint(len(self.images), (n,), generator=generator)
+        x, u = self.images[at].float() / 127.5 - 1, self.normals[at]
+        mirror = torch.rand(n, generator=generator) < 0.5
+        x = torch.where(mirror[:, None, None, None], x.flip(3), x)
+        u = torch.where(mirror[:, None], u * self.sign, u)
+        if x.shape[-1] != side:
+            x = F.avg_pool2d(x, x.shape[-1] // side)
+        return x, complete(u, self.z_dim, generator)
+
+
+def complete(normals: Tensor, z_dim: int, generator: torch.Generator) -> Tensor:
+    """Fill z with free entries so that its mean square is 1: the mapping's normalisation then changes no attribute."""
+    free = torch.randn(len(normals), z_dim - normals.shape[1], generator=generator)
+    room = (z_dim - normals.square().sum(1, keepdim=True)).clamp_min(1.0)
+    return torch.cat([normals, free * (room / free.square().sum(1, keepdim=True)).sqrt()], dim=1)
+
+
+def face_weight(side: int) -> Tensor:
+    """Weight of each pixel in the regression: the face counts more than clothes and background. Mean 1."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
+    weight = 0.4 + 2.5 * torch.exp(-((x / 0.42) ** 4) - ((y - 0.05) / 0.45).abs() ** 4)
+    return (weight / weight.mean())[None, None]
+
+
+def regression(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
+    """L1 and L2 of pixels, L1 of differences between neighbours and of halved pictures: small eyes count beside large backgrounds."""
+    d = fake - real
+    loss = ((d.abs() + 4 * d.square()) * weight).mean() + (F.avg_pool2d(d, 2).abs() * F.avg_pool2d(weight, 2)).mean()
+    dx, dy = d[..., 1:] - d[..., :-1], d[..., 1:, :] - d[..., :-1, :]
+    return loss + (dx.abs() * weight[..., 1:]).mean() + (dy.abs() * weight[..., 1:, :]).mean()
+
+
+def feature_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    total = fake[0].new_zeros(())
+    for a, b in zip(fake, real, strict=True):
+        scale = b.detach().abs().mean() + 1e-4
+        total = total + (a - b.detach()).abs().mean() / scale
+    return total / len(fake)
+
+
+class Trainer:
+    def __init__(self, config: Config, out: Path) -> None:
+        self.config, self.out = config, out
+        self.pairs = Pairs(out, config.z_dim)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.phase, self.seen, self.steps, self.in_phase = 0, 0, 0, 0
+        self.build(config.phases[0])
+
+    def build(self, phase: Phase) -> None:
+        """Networks of the phase's size; grown from the present ones where the size changed."""
+        before = getattr(self, "g", None), getattr(self, "ema", None), getattr(self, "d", None)
+        if before[0] is None or before[0].resolution != phase.side:
+            self.g, self.d = networks(self.config, phase.side)
+            self.ema = copy.deepcopy(self.g)
+            if before[0] is None:  # the attributes speak first, the free entries of z softly
+                self.g.mapping.get_submodule("fc0").weight.data[:, self.pairs.normals.shape[1] :] *= 0.1
+                self.ema.load_state_dict(self.g.state_dict())
+            else:
+                grow(self.g, before[0])
+                grow(self.ema, before[1])
+                self.d.load_state_dict({**self.d.state_dict(), **shared(self.d, before[2])})
+        fast = [p for n, p in self.g.named_parameters() if n.startswith("mapping.")]
+        slow = [p for n, p in self.g.named_parameters() if not n.startswith("mapping.")]
+        groups = [{"params": slow, "lr": phase.lr}, {"params": fast, "lr": phase.lr * self.config.mapping_lr}]
+        beta1 = 0.0 if phase.adversarial else 0.9
+        self.opt_g = torch.optim.Adam(groups, betas=(beta1, 0.99))
+        self.opt_d = torch.optim.Adam(self.d.parameters(), lr=phase.lr, betas=(0.0, 0.99))
+        self.weight = face_weight(phase.side)
+
+    def step(self) -> dict[str, float]:
+        phase = self.config.phases[self.phase]
+        real, z = self.pairs.batch(phase.batch, phase.side, self.generator)
+        real = real.contiguous(memory_format=torch.channels_last)
+        fake = self.g(z, noise="random")
+        report = {}
+        loss = phase.pixels * regression(fake, real, self.weight)
+        report["pixels"] = loss.item()
+        if phase.adversarial:
+            penalise = self.steps % self.config.r1_every == 0
+            reals = self.d.features(real.requires_grad_(penalise))  # serves both steps: D changes only after them
+            self.d.requires_grad_(False)
+            fakes = self.d.features(fake)
+            logits = self.d.b4(fakes[-1])
+            near = feature_distance(fakes, reals)
+            loss = loss + phase.adversarial * F.softplus(-logits).mean() + phase.features * near
+            report.update(features=near.item(), g_logit=logits.mean().item())
+        self.opt_g.zero_grad(set_to_none=True)
+        loss.backward()
+        self.opt_g.step()
+        if phase.adversarial:
+            self.d.requires_grad_(True)
+            report.update(self.step_d(real, reals, fake.detach(), penalise))
+        half_life = min(self.config.ema_kimg * 1000, 0.05 * self.seen + 1)
+        beta = 0.5 ** (phase.batch / half_life)
+        with torch.no_grad():
+            for a, b in zip(self.ema.parameters(), self.g.parameters(), strict=True):
+                a.lerp_(b, 1 - beta)
+        self.seen += phase.batch
+        self.in_phase += phase.batch
+        self.steps += 1
+        return report
+
+    def step_d(self, real: Tensor, reals: list[Tensor], fake: Tensor, penalise: bool) -> dict[str, float]:
+        logits_real, logits_fake = self.d.b4(reals[-1]), self.d(fake)
+        loss = F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
+        report = {"d": loss.item(), "d_real": logits_real.mean().item(), "d_fake": logits_fake.mean().item()}
+        if penalise:
+            (gradient,) = torch.autograd.grad(logits_real.sum(), real, create_graph=True)
+            r1 = gradient.square().sum((1, 2, 3)).mean()
+            loss = loss + self.config.r1_gamma / 2 * self.config.r1_every * r1
+            report["r1"] = r1.item()
+        self.opt_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.opt_d.step()
+        return report
+
+    def run(self, minutes: float) -> None:
+        until, last_save, start, seen = time.time() + minutes * 60, time.time(), time.time(), self.seen
+        while self.phase < len(self.config.phases) and time.time() < until:
+            phase = self.config.phases[self.phase]
+            report = self.step()
+            if self.steps % 50 == 0:
+                rate = (self.seen - seen) / (time.time() - start)
+                line = {"kimg": round(self.seen / 1000, 2), "side": phase.side, "per_s": round(rate, 1)}
+                line |= {k: round(v, 4) for k, v in report.items()}
+                with open(self.out / "log.jsonl", "a") as log:
+                    log.write(json.dumps(line) + "\n")
+            if time.time() - last_save > 120:
+                self.save()
+                self.sheet()
+                last_save = time.time()
+            if self.in_phase >= phase.kimg * 1000:
+                self.phase, self.in_phase = self.phase + 1, 0
+                if self.phase < len(self.config.phases):
+                    self.build(self.config.phases[self.phase])
+                self.save()
+                self.sheet()
+        self.save()
+        self.sheet()
+
+    def save(self) -> None:
+        state = {
+            "g": self.g.state_dict(), "ema": self.ema.state_dict(), "d": self.d.state_dict(),
+            "opt_g": self.opt_g.state_dict(), "opt_d": self.opt_d.state_dict(),
+            "rng": torch.get_rng_state(), "generator": self.generator.get_state(),
+            "at": [self.phase, self.seen, self.steps, self.in_phase],
+        }  # fmt: skip
+        temporary = self.out / "state.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / "state.pt")
+
+    def load(self) -> None:
+        state = torch.load(self.out / "state.pt", weights_only=True)
+        self.phase, self.seen, self.steps, self.in_phase = state["at"]
+        self.build(self.config.phases[min(self.phase, len(self.config.phases) - 1)])
+        for name in ("g", "ema", "d"):
+            getattr(self, name).load_state_dict(state[name])
+        try:
+            self.opt_g.load_state_dict(state["opt_g"])
+            self.opt_d.load_state_dict(state["opt_d"])
+        except ValueError:  # the phase was edited to another size: fresh optimisers
+            pass
+        phase = self.config.phases[min(self.phase, len(self.config.phases) - 1)]
+        for group, factor in zip(self.opt_g.param_groups, (1.0, self.config.mapping_lr), strict=True):
+            group["lr"] = phase.lr * factor  # the config, not the state, says how fast to go on
+        self.opt_d.param_groups[0]["lr"] = phase.lr
+        torch.set_rng_state(state["rng"])
+        self.generator.set_state(state["generator"])
+
+    @torch.no_grad()
+    def sheet(self) -> None:
+        """Renders, the network's answer to their z, and samples of fresh z."""
+        chooser = torch.Generator().manual_seed(7)
+        side = self.config.phases[min(self.phase, len(self.config.phases) - 1)].side
+        side = min(side, self.ema.resolution)
+        real, z = self.pairs.batch(24, side, chooser)
+        fresh = torch.randn(24, self.config.z_dim, generator=chooser)
+        rows = torch.cat([real, self.ema(z), self.ema(fresh)])
+        grid = rows.reshape(6, 12, 3, side, side).permute(0, 3, 1, 4, 2).reshape(6 * side, 12 * side, 3)
+        picture = Image.fromarray(((grid + 1) * 127.5).round().clamp(0, 255).byte().numpy())
+        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(self.out / "sheet.png")
+
+
+def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:
+    """Tensors of `old` that fit `new` by name and shape."""
+    mine = new.state_dict()
+    return {k: v for k, v in old.state_dict().items() if k in mine and mine[k].shape == v.shape}
+
+
+def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
+    """Take over `old`; the new blocks' RGB outputs start at 0, so that the picture is at first the old one enlarged."""
+    new.load_state_dict({**new.state_dict(), **shared(new, old)})
+    for side in set(new.config.sides) - set(old.config.sides):
+        new.synthesis.block(side).torgb.weight.data *= 0.05
+
+
+def read_config(path: Path) -> Config:
+    data = yaml.safe_load(path.read_text())
+    data["phases"] = tuple(Phase(**phase) for phase in data["phases"])
+    return Config(**data)
+
+
+def render(out: Path, count: int, side: int, seed: int, shard: int = 500) -> None:
+    """Paired data from the renderer, in shards: pictures uint8 and the normals of their attributes."""
+    from ganinv.portraits import ATTRIBUTE_NAMES, attribute_normals, attributes_from_normals
+    from ganinv.portraits import render as draw
+
+    folder = out / "renders"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "names.json").write_text(json.dumps(list(ATTRIBUTE_NAMES)))
+    for start in range(0, count, shard):
+        path = folder / f"{start:06d}.safetensors"
+        if not path.exists():
+            normals, seeds = attribute_normals(shard, seed, start=start)
+            pictures = draw(attributes_from_normals(normals, seeds), side)
+            images = (pictures * 255).round().clamp(0, 255).byte()
+            save_file({"images": images, "normals": normals}, str(path) + ".tmp")
+            os.replace(str(path) + ".tmp", path)
+
+
+@torch.no_grad()
+def export(out: Path, to: Path, config: Config) -> None:
+    """Write generator (EMA, with the mean of w) and discriminator as float16 checkpoints."""
+    from ganinv.checkpoints import write_checkpoint
+
+    state = torch.load(out / "state.pt", weights_only=True)
+    side = state["ema"][max((k for k in state["ema"] if k.endswith("conv1.noise_const")), key=lambda k: int(k.split(".")[1][1:]))].shape[0]
+    g, d = networks(config, side)
+    g.load_state_dict(state["ema"])
+    d.load_state_dict(state["d"])
+    z = torch.randn(20_000, config.z_dim, generator=torch.Generator().manual_seed(1))
+    g.mapping.w_avg.copy_(g.mapping(z).mean(0))
+    provenance = {"script": "scripts/train_portraits.py", "kimg": round(state["at"][1] / 1000, 1), "config": asdict(config)}
+    for kind, network, name in (("generator", g, f"portraits-{side}"), ("discriminator", d, f"portraits-{side}-discriminator")):
+        write_checkpoint(
+            to / f"{name}.safetensors", dict(network.state_dict()), kind=kind, family="stylegan2",
+            config=network.config.to_json(), provenance=provenance, dtype=torch.float16,
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["render", "train", "export"])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
+    parser.add_argument("--count", type=int, default=24_000)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--to", type=Path, default=Path("ganinv/bundled"))
+    args = parser.parse_args()
+    config = read_config(args.config)
+    if args.verb == "render":
+        render(args.out, args.count, args.side, args.seed)
+    elif args.verb == "export":
+        export(args.out, args.to, config)
+    else:
+        trainer = Trainer(config, args.out)
+        if (args.out / "state.pt").exists():
+            trainer.load()
+        trainer.run(args.minutes)
+
+
+if __name__ == "__main__":
+    main()
