@@ -20,11 +20,13 @@ class InversionMethod(ABC):
     A method is registered by a builder `build(backbone, **options) -> InversionMethod` under the entry-point group
     `ganinv.methods`. `ganinv.testing.check_method` checks one against this contract.
 
-    name: the registered name. version: of the method, kept in its results. backbone: the generator it works with.
+    name: the registered name. version: of the method, kept in its results.
+    backbone: the generator it works with. diverse: whether the samples of one picture differ inside the hole.
     """
 
     name: str = "unnamed"
     version: str = "0"
+    diverse: bool = False
     backbone: Backbone
 
     @abstractmethod
