@@ -60,7 +60,7 @@ def build_config(cls: type[T], data: Mapping[str, Any], *, source: str = "", pre
             raise ConfigError(f"unknown key {prefix}{key}{source}{offer} known: {', '.join(prefix + k for k in known)}")
         values[key] = _convert(hints[key], value, f"{prefix}{key}", source)
     try:
-        return cls(**values)  # type: ignore[return-value]
+        return cls(**values)
     except UnknownNameError as cause:
         raise ConfigError(f"{cause.message}{source}") from cause
     except (TypeError, ValueError) as cause:

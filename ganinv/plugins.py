@@ -13,7 +13,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from ganinv.errors import PluginError, UnknownNameError
@@ -61,7 +61,7 @@ def registry(group: str) -> Registry:
     for found in _find(group):
         first = targets.setdefault(found.name, found)
         if first is found:
-            result.register_lazy(found.name, lambda target=found.target: _import(target), origin=found.origin)
+            result.register_lazy(found.name, partial(_import, found.target), origin=found.origin)
         elif first.target != found.target:  # the same one found twice is no quarrel
             _quarrel(result, first, found)
     return result

@@ -1,0 +1,63 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from ganinv.backbones.base import Backbone
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of reference data beside a checkout; a plain clone has none."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "fixtures").is_dir():
+        pytest.skip("no reference data beside this checkout (../shared)")
+    return folder
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device in turn; skips where there is none."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+class TinyBackbone(NamedTuple):
+    """A generator of 16 px and 8 channels with random weights, and the checkpoint it was loaded from."""
+
+    backbone: Backbone
+    path: Path
+
+
+@pytest.fixture
+def tiny_backbone(tmp_path: Path) -> TinyBackbone:
+    """A StyleGAN2 generator, the same at every call; its noise strengths and mean code are not zero."""
+    from ganinv.backbones.loading import load_backbone
+    from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+    from ganinv.checkpoints import write_checkpoint
+
+    config = StyleGAN2Config(
+        resolution=16, z_dim=16, w_dim=16, mapping_layers=2, channel_base=128, channel_max=8
+    )
+    network = StyleGAN2Generator(config)
+    generator = torch.Generator().manual_seed(0)
+    tensors = {k: torch.randn(v.shape, generator=generator) for k, v in network.state_dict().items()}
+    for key in tensors:
+        if key.endswith("affine.bias"):
+            tensors[key] += 1
+        elif key.startswith("mapping.fc"):
+            tensors[key] *= 100  # stored values are divided by their learning-rate multiplier of 0.01
+        elif key.endswith(("noise_strength", ".bias", "w_avg")):
+            tensors[key] *= 0.1
+    path = tmp_path / "tiny-16.safetensors"
+    write_checkpoint(path, tensors, kind="generator", family=network.family, config=config.to_json())
+    return TinyBackbone(load_backbone(path), path)
