@@ -1,0 +1,139 @@
+"""What both stages share: the networks as one module, the average of their weights, the schedule, stopping politely."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganinv.parts import Backbone, GanInvError
+
+from ..config import NetworkConfig
+from ..encoder import ErasedEncoder
+from ..mixing import GatedMixing
+from ..skip import SkipEncoder
+
+LAST_RATE = 0.01
+"""Where the learning rate ends, as a share of its peak."""
+
+
+class TrainingError(GanInvError):
+    """Training cannot go on; the last good state is kept."""
+
+
+class Networks(nn.Module):
+    """Encoder, mixing network and, in stage 2, skip encoder, as the one module that is wrapped, averaged and saved."""
+
+    def __init__(self, config: NetworkConfig, w_avg: Tensor, *, with_skip: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ErasedEncoder(config, w_avg)
+        self.mixing = GatedMixing(config, w_avg)
+        self.skip = SkipEncoder(config) if with_skip else None
+        self.codes_learn = True
+        """False in stage 2 while encoder and mixing network are frozen."""
+
+    def train(self, mode: bool = True) -> Networks:
+        """In stage 2 encoder and mixing network keep evaluation mode: their statistics are settled."""
+        super().train(mode)
+        if self.skip is not None:
+            self.encoder.eval()
+            self.mixing.eval()
+        return self
+
+    def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> Tensor:
+        """w_out (P * N, num_ws, w_dim) of N erased pictures and P passes' codes `w_rand` (P * N, num_ws, w_dim)."""
+        with torch.set_grad_enabled(self.codes_learn and torch.is_grad_enabled()):
+            w_enc = self.encoder(erased, visible).float()
+            return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand).float()
+
+    def forward(
+        self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Codes w_out and, in stage 2, skip features (none in stage 1).
+
+        `draw` renders codes; stage 2 needs it to see its own first answer. It is handed in because the generator is no
+        part of what is trained.
+        """
+        w_out = self.codes(erased, visible, w_rand)
+        if self.skip is None:
+            return w_out, {}
+        with torch.no_grad():
+            first = draw(w_out)
+        passes = len(w_rand) // len(erased)
+        return w_out, self.skip(erased.repeat(passes, 1, 1, 1), visible.repeat(passes, 1, 1, 1), first)
+
+
+def render(backbone: Backbone, ws: Tensor, deltas: dict[int, Tensor] | None = None) -> Tensor:
+    """Pictures (N, 3, R, R) float32 of codes, with `deltas` added to the blocks' features."""
+    inject = {side: _adder(delta) for side, delta in (deltas or {}).items()}
+    return backbone.synthesize(ws, noise="const", inject=inject).images.float()
+
+
+def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda features: features + delta.to(features.dtype)
+
+
+class Ema:
+    """Running average of a module's weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
+
+    def __init__(self, module: nn.Module, images: int) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.images = images
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, batch: int, seen: int) -> None:
+        """Move towards `module` after a step of `batch` pictures, `seen` of them in all."""
+        half_life = max(min(self.images, 0.05 * seen), 1e-8)
+        weight = 1 - 0.5 ** (batch / half_life)
+        live = module.state_dict()
+        pairs = [(old, live[key]) for key, old in self.module.state_dict().items()]
+        moving = [(old, new.to(old.dtype)) for old, new in pairs if old.is_floating_point()]
+        torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], weight)
+        for old, new in pairs:
+            if not old.is_floating_point():
+                old.copy_(new)
+
+
+def rate_factor(progress: float, seen: int, warmup_images: int, decay_from: float) -> float:
+    """Share of the peak learning rate: a linear rise over the first images, then from `decay_from` on a cosine down."""
+    rise = min(1.0, (seen + 1) / warmup_images) if warmup_images > 0 else 1.0
+    if progress <= decay_from or decay_from >= 1:
+        return rise
+    down = min(1.0, (progress - decay_from) / (1 - decay_from))
+    return rise * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * down)))
+
+
+class PoliteStop:
+    """While active, the first Ctrl-C or SIGTERM only sets `asked`, so that a step ends and a whole state is saved.
+
+    A second Ctrl-C interrupts at once. Outside the main thread, where Python hands out no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> PoliteStop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,190 @@
+"""Training data: generated pictures with known codes, holes, the codes that each pass is fed, and real pictures mixed in.
+
+Everything random comes from one CPU generator, so that its state is all there is to save. Which kind of pass a row is
+shows only in two tensors: the code it is fed (`w_rand`) and the pixels on which it must agree with its target (`where`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganinv.parts import Backbone, InputError, fit_square, free_form_batch, read_picture, resize
+
+from .edits import Edits
+from .settings import HoleSettings, TrainConfig
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's data: N pictures, P passes over each; row p * N + n is picture n in pass p.
+
+    image (N, 3, R, R); visible (N, 1, R, R); w_rand (P * N, num_ws, w_dim); where (P * N, 1, R, R);
+    targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
+    edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the discriminator.
+    """
+
+    image: Tensor
+    visible: Tensor
+    w_rand: Tensor
+    where: Tensor
+    targets: Tensor
+    target_of: Tensor
+    edit: Tensor | None
+    reals: Tensor
+    passes: int
+
+    @property
+    def erased(self) -> Tensor:
+        """image * visible."""
+        return self.image * self.visible
+
+
+class Sampler:
+    """Draws batches. `reals` are uint8 (M, 3, R, R) pictures on the CPU, or None."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: TrainConfig,
+        batch: int,
+        generator: torch.Generator,
+        *,
+        reals: Tensor | None = None,
+        edits: Edits | None = None,
+    ) -> None:
+        self.backbone, self.config, self.count = backbone, config, batch
+        self.generator, self.bank, self.edits = generator, reals, edits
+        self.device = backbone.w_avg.device
+
+    @torch.no_grad()
+    def draw(self) -> Batch:
+        """The next batch."""
+        n = self.count
+        is_real = self._chance(n, self.config.data.real_fraction if self.bank is not None else 0.0)
+        w_true = self.codes(n)
+        image = self._images(w_true, is_real)
+        visible = 1 - draw_holes(n, self.backbone.resolution, self.config.holes, self.generator).to(self.device)
+        w_rand, where = self._passes(w_true, visible, is_real)
+        passes = len(w_rand) // n
+        targets, target_of, edit = image, torch.arange(n, device=self.device).repeat(passes), None
+        if self.edits is not None:
+            targets, target_of, edit = self._edited(image, w_true, is_real, target_of)
+        all_real = self.config.data.real_reals and self.bank is not None
+        reals = self._real_pictures(n) if all_real else image
+        return Batch(image, visible, w_rand, where, targets, target_of, edit, reals, passes)
+
+    def codes(self, count: int) -> Tensor:
+        """Codes (count, num_ws, w_dim) of fresh latents, some of them two codes joined at a random layer."""
+        layers = self.backbone.num_ws
+        z = torch.randn(2 * count, self.backbone.z_dim, generator=self.generator).to(self.device)
+        c = torch.zeros(2 * count, self.backbone.c_dim, device=self.device) if self.backbone.c_dim else None
+        first, second = self.backbone.map(z, c).chunk(2)
+        cut = torch.randint(1, layers, (count, 1), generator=self.generator)
+        mixed = self._chance(count, self.config.data.style_mixing)
+        take = (torch.arange(layers) >= cut) & mixed.cpu()[:, None]  # (count, num_ws)
+        return torch.where(take[:, :, None].to(self.device), second, first)
+
+    def _passes(self, w_true: Tensor, visible: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
+        """What each pass feeds and where it must agree, first all of pass one, then all of pass two."""
+        setup, everywhere = self.config.setup, torch.ones_like(visible)
+        real_code, real_map = is_real[:, None, None], is_real[:, None, None, None]
+        fresh = self.codes(len(w_true))
+        if setup == "classic":
+            return torch.cat([fresh, self.codes(len(w_true))]), torch.cat([everywhere, everywhere])
+        if setup == "partial-only":
+            return torch.cat([fresh, self.codes(len(w_true))]), torch.cat([visible, visible])
+        # A real picture has no known code, so its "full" pass is a second partial one.
+        full = torch.where(real_code, self.codes(len(w_true)) if self.bank is not None else fresh, w_true)
+        full_where = torch.where(real_map, visible, everywhere)
+        if setup == "full-only":
+            return full, full_where
+        kept = self._layer_ranges(len(w_true)) & ~is_real[:, None]
+        partial = torch.where(kept[:, :, None], w_true, fresh)
+        return torch.cat([full, partial]), torch.cat([full_where, visible])
+
+    def _layer_ranges(self, count: int) -> Tensor:
+        """Layers (count, num_ws) at which the partial pass keeps the true code: none, or a range that is not all."""
+        layers = self.backbone.num_ws
+        length = torch.randint(1, layers, (count, 1), generator=self.generator)
+        start = (torch.rand(count, 1, generator=self.generator) * (layers - length + 1)).long()
+        index = torch.arange(layers)
+        inside = (index >= start) & (index < start + length)
+        return inside.to(self.device) & self._chance(count, self.config.data.layer_range)[:, None]
+
+    def _edited(
+        self, image: Tensor, w_true: Tensor, is_real: Tensor, target_of: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Give a share of the full pass an edit, and the truly edited pictures as targets."""
+        assert self.edits is not None
+        n = len(image)
+        chosen = self._chance(n, self.edits.share) & ~is_real
+        edit = torch.zeros(len(target_of), *w_true.shape[1:], device=self.device)
+        edit[:n] = self.edits.draw(self, n) * chosen[:, None, None]
+        rows = chosen.nonzero()[:, 0]
+        if not len(rows):
+            return image, target_of, edit
+        shown = self.backbone.synthesize(w_true[rows] + edit[rows]).images.float()
+        target_of = target_of.clone()
+        target_of[rows] = n + torch.arange(len(rows), device=self.device)
+        return torch.cat([image, shown]), target_of, edit
+
+    def _images(self, w_true: Tensor, is_real: Tensor) -> Tensor:
+        if not bool(is_real.any()):
+            return self.backbone.synthesize(w_true).images.float()
+        side = self.backbone.resolution
+        image = torch.empty(len(w_true), 3, side, side, device=self.device)
+        image[is_real] = self._real_pictures(int(is_real.sum()))
+        if not bool(is_real.all()):
+            image[~is_real] = self.backbone.synthesize(w_true[~is_real]).images.float()
+        return image
+
+    def _real_pictures(self, count: int) -> Tensor:
+        assert self.bank is not None
+        index = torch.randint(0, len(self.bank), (count,), generator=self.generator)
+        return self.bank[index].to(self.device).float() / 127.5 - 1
+
+    def _chance(self, count: int, probability: float) -> Tensor:
+        """(count,) bool, each true with that probability; always takes the same number of draws."""
+        return (torch.rand(count, generator=self.generator) < probability).to(self.device)
+
+
+def draw_holes(count: int, size: int, settings: HoleSettings, generator: torch.Generator) -> Tensor:
+    """Holes (count, 1, size, size) float, 1 = erased, in the shares of `settings`."""
+    weights = settings.weights()
+    holes = free_form_batch(count, size, weights, generator, (0.0, settings.most)).float()
+    empty = settings.empty / (settings.empty + sum(weights.values()))
+    keep = torch.rand(count, generator=generator) >= empty
+    return holes * keep[:, None, None, None]
+
+
+def load_real_images(source: str | Path, resolution: int) -> Tensor:
+    """Real pictures as uint8 (M, 3, R, R): a folder, cropped square and resized, or a .npy of uint8 (M, R, R, 3).
+
+    Raises:
+        InputError: no such folder or file, no picture in it, or an array of another shape.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
+        if not files:
+            raise InputError(f"no pictures in {path} (looked for {', '.join(PICTURE_ENDINGS)})")
+        pictures = [resize(fit_square(read_picture(p), "crop").pixels, resolution) for p in files]
+        array = np.stack(pictures)
+    elif path.suffix == ".npy" and path.is_file():
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read as a .npy array: {error}") from error
+    else:
+        raise InputError(f"real images {path}: give a folder of pictures or a .npy file of uint8 (M, R, R, 3)")
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != (resolution, resolution, 3) or not len(array):
+        wanted = f"uint8 (M, {resolution}, {resolution}, 3)"
+        raise InputError(f"{path} holds {array.dtype} {array.shape}; {wanted} is needed")
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()

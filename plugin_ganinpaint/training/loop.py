@@ -1,0 +1,343 @@
+"""The training loop of one stage, on lightning-fabric: devices, precision, state, and the two optimisation steps."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from ganinv.parts import Backbone, BackboneMismatchError, ConfigError, Discriminator
+
+from .. import losses
+from ..config import NetworkConfig
+from . import stage1, stage2
+from .common import Ema, Networks, PoliteStop, TrainingError, rate_factor
+from .data import Batch, Sampler
+from .edits import Edits
+from .monitor import PROBES, Monitor, Probe
+from .settings import TrainConfig
+from .state import load_state, save_state, state_path
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a stage ended: `reason` is "done", "minutes" or "stopped"."""
+
+    reason: str
+    images: int
+    seconds: float
+    figures: dict[str, float]
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """The devices and the precision that the configuration asks for, launched."""
+    precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[config.precision]
+    strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+class StageRun:
+    """One stage of training: built once, then `run` until done, out of time, or asked to stop."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        stage: int,
+        backbone: Backbone,
+        discriminator: Discriminator,
+        network_config: NetworkConfig,
+        out: Path,
+        *,
+        reals: Tensor | None = None,
+        report: Report,
+    ) -> None:
+        self.fabric, self.config, self.stage, self.out, self.report = fabric, config, stage, out, report
+        self.settings, self.part = config.stage(stage), stage1 if stage == 1 else stage2
+        device = fabric.device
+        self.backbone = backbone.to(device).eval().requires_grad_(False)
+        if config.precision == "bfloat16":
+            for network in (self.backbone, discriminator):
+                network.compute_dtype = torch.bfloat16  # type: ignore[assignment]
+        torch.manual_seed(derive_seed(config.seed, stage, "weights"))  # initial weights come from the global generator
+        self.networks = self.part.build(network_config, self.backbone).to(memory_format=torch.channels_last)
+        discriminator = copy.deepcopy(discriminator).to(device)
+        self.distance = losses.FeatureDistance(discriminator).to(device)
+        self.discriminator = discriminator.train().requires_grad_(True).to(memory_format=torch.channels_last)
+        self._optimisers()
+        self.ema = Ema(self.networks, config.ema_images)
+        self.generator = torch.Generator().manual_seed(derive_seed(config.seed, stage, f"data-{fabric.global_rank}"))
+        self.edits = Edits(self.backbone, self.settings) if stage == 2 and self.settings.edit_share > 0 else None
+        self.reals = reals
+        self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
+        self.step, self.images, self.seconds = 0, 0, 0.0
+        self.r1_gamma = config.losses.r1_gamma
+        if self.r1_gamma is None:
+            self.r1_gamma = losses.default_r1_gamma(self.backbone.resolution, self.settings.batch)
+
+    def _sampler(self, count: int, generator: torch.Generator, edits: Edits | None) -> Sampler:
+        return Sampler(self.backbone, self.config, count, generator, reals=self.reals, edits=edits)
+
+    def _optimisers(self) -> None:
+        settings = self.settings
+        groups = self.part.parameter_groups(self.networks, settings)
+        optimiser = torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas)
+        d_optimiser = torch.optim.Adam(
+            self.discriminator.parameters(), lr=settings.discriminator_lr, betas=settings.discriminator_betas
+        )
+        self.wrapped, self.optimiser = self.fabric.setup(self.networks, optimiser)
+        self.wrapped_d, self.d_optimiser = self.fabric.setup(self.discriminator, d_optimiser)
+        self.wrapped_d.mark_forward_method("features")
+
+    # ------------------------------------------------------------------------------------------------ one step
+
+    def train_step(self, progress: float) -> dict[str, Tensor]:
+        """One step of the networks and one of the discriminator on the same pictures; the terms, detached."""
+        if self.stage == 2:
+            stage2.set_frozen(self.networks, self.settings, progress)
+        self._set_rates(progress)
+        batch = self.sampler.draw()
+        terms, fakes = self._networks_step(batch)
+        if fakes is not None:
+            terms |= self._discriminator_step(batch, fakes)
+        self.step += 1
+        self.images += self.settings.batch * self.fabric.world_size
+        self.ema.update(self.networks, self.settings.batch * self.fabric.world_size, self.images)
+        return terms
+
+    def _networks_step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+        weights = self.config.losses
+        self.discriminator.requires_grad_(False)
+        with self.fabric.autocast():
+            shown, w_out = self.part.outputs(self.wrapped, self.backbone, batch)
+            target = batch.targets[batch.target_of]
+            terms = {"l2": losses.visible_l2(shown, target, batch.where)}
+            total = weights.l2 * terms["l2"]
+            if weights.perceptual > 0:
+                with torch.no_grad():
+                    wanted = self.distance.features(batch.targets)
+                known = losses.blend(shown, target, batch.where)
+                terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
+                total = total + weights.perceptual * terms["perceptual"]
+            fakes = None
+            if weights.adversarial > 0:
+                fakes = self._fakes(shown, target, batch)
+                terms["adversarial"] = losses.generator_loss(self.discriminator(fakes), weights.adversarial_kind)
+                total = total + weights.adversarial * terms["adversarial"]
+            if weights.mode_seeking > 0 and batch.passes > 1:
+                terms["mode_seeking"] = self._mode_seeking(shown, batch)
+                total = total + weights.mode_seeking * terms["mode_seeking"]
+        self.optimiser.zero_grad()
+        self.fabric.backward(total)
+        norm = self.fabric.clip_gradients(self.networks, self.optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
+        self.optimiser.step()
+        self.discriminator.requires_grad_(True)
+        terms["loss"], terms["gradient"] = total, torch.as_tensor(norm)
+        terms["moved"] = (w_out - batch.w_rand).abs().mean()
+        return {name: value.detach() for name, value in terms.items()}, None if fakes is None else fakes.detach()
+
+    def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
+        (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)
+        return losses.mode_seeking(first, second, a, b, 1 - batch.visible)
+
+    def _fakes(self, shown: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        """Outputs as the discriminator sees them, raw or with the known pixels pasted in.
+
+        Rows are ordered picture by picture, so that no group of the minibatch statistics holds one picture twice, which
+        would tell the fakes by their sameness.
+        """
+        p, n = batch.passes, len(batch.image)
+        pasted = losses.blend(target, shown, batch.visible.repeat(p, 1, 1, 1))
+        if self.config.losses.judge_both:
+            rows = torch.stack([shown, pasted]).reshape(2 * p, n, *shown.shape[1:])
+        else:
+            raw = (torch.arange(n, device=shown.device) + torch.arange(p, device=shown.device)[:, None]) % 2 == 0
+            rows = torch.where(raw.reshape(-1, 1, 1, 1), shown, pasted).reshape(p, n, *shown.shape[1:])
+        return rows.transpose(0, 1).flatten(0, 1)
+
+    def _discriminator_step(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        with self.fabric.autocast():
+            real_logits, fake_logits = self.wrapped_d(batch.reals), self.wrapped_d(fakes)
+            loss = losses.discriminator_loss(real_logits, fake_logits, self.config.losses.adversarial_kind)
+        terms = {"discriminator": loss, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
+        every = self.config.losses.r1_every
+        if self.step % every == 0:
+            with self.fabric.autocast():
+                terms["r1"] = losses.r1_penalty(self.wrapped_d, batch.reals)
+            assert self.r1_gamma is not None
+            loss = loss + terms["r1"] * (self.r1_gamma * every)
+        self.d_optimiser.zero_grad()
+        self.fabric.backward(loss)
+        self.d_optimiser.step()
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _set_rates(self, progress: float) -> None:
+        settings = self.settings
+        factor = rate_factor(progress, self.images, settings.warmup_images, settings.decay_from)
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.lr * group["share"] * factor
+        for group in self.d_optimiser.param_groups:
+            group["lr"] = settings.discriminator_lr * factor
+
+    # ------------------------------------------------------------------------------------------------ the whole run
+
+    def run(self, *, minutes: float | None = None, on_save: Callable[[Networks], object]) -> Ending:
+        """Train until the schedule's end, until `minutes` (those of earlier runs included), or until Ctrl-C.
+
+        `on_save` is called with the averaged networks whenever a state has been written.
+
+        Raises:
+            TrainingError: a loss is no longer finite. The last state on disk is the last good one.
+        """
+        probe_seed = derive_seed(self.config.seed, self.stage, "probe")
+        probe = Probe(self._sampler(PROBES, torch.Generator().manual_seed(probe_seed), None))
+        monitor = Monitor(self.out, self.stage, probe, images=self.images) if self.fabric.is_global_zero else None
+        started, before, figures = time.monotonic(), self.seconds, {}
+        sums: dict[str, list[float]] = {}
+        reason = "done"
+        with PoliteStop() as stop:
+            while self.images < self.settings.images:
+                self.seconds = before + time.monotonic() - started
+                if minutes is not None and self.seconds >= 60 * minutes:
+                    reason = "minutes"
+                    break
+                if self._anyone(stop.asked):
+                    reason = "stopped"
+                    break
+                seen = self.images
+                terms = {name: float(value) for name, value in self.train_step(self._progress(minutes)).items()}
+                self._check(terms)
+                for name, value in terms.items():
+                    sums.setdefault(name, []).append(value)
+                if monitor and self.step % self.config.log_every == 0:
+                    self._log(monitor, sums)
+                    sums = {}
+                if monitor and crossed(seen, self.images, self.config.sheet_every):
+                    figures = monitor.sheet(self.images, self.ema.module)
+                if crossed(seen, self.images, self.config.save_every):
+                    self.save(on_save)
+        self.seconds = before + time.monotonic() - started
+        self.save(on_save)
+        if monitor:
+            figures = monitor.sheet(self.images, self.ema.module)
+            monitor.close()
+        return Ending(reason, self.images, self.seconds, figures)
+
+    def _progress(self, minutes: float | None) -> float:
+        """Share of the schedule that is over: pictures, or time where a budget runs out sooner."""
+        done = self.images / self.settings.images
+        return done if minutes is None else max(done, self.seconds / (60 * minutes))
+
+    def _anyone(self, asked: bool) -> bool:
+        if self.fabric.world_size == 1:
+            return asked
+        return bool(self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum") > 0)
+
+    def _check(self, terms: dict[str, float]) -> None:
+        broken = [name for name, value in terms.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"stage {self.stage} stopped at step {self.step}: {', '.join(broken)} not finite; the last good state is kept in "
+                f"{state_path(self.out, self.stage)}; resume with a lower lr"
+            )
+
+    def _log(self, monitor: Monitor, sums: dict[str, list[float]]) -> None:
+        values = {name: sum(v) / len(v) for name, v in sums.items()}
+        values["lr"] = float(self.optimiser.param_groups[0]["lr"])
+        values["seconds"] = self.seconds
+        values["images_per_second"] = self.images / max(self.seconds, 1e-6)
+        monitor.scalars(self.images, values)
+        shown = ", ".join(f"{k} {values[k]:.4g}" for k in ("l2", "perceptual", "adversarial", "discriminator") if k in values)
+        self.report(
+            f"stage {self.stage}: {self.images}/{self.settings.images} images, {values['images_per_second']:.1f}/s, {shown}"
+        )
+
+    # ------------------------------------------------------------------------------------------------ state
+
+    def save(self, on_save: Callable[[Networks], object]) -> None:
+        """Write the state and hand the averaged networks to `on_save`; on every rank, the file by the first."""
+        generators = self.fabric.all_gather(self.generator.get_state()).reshape(self.fabric.world_size, -1)
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "stage": self.stage,
+            "config": json.dumps(asdict(self.config), sort_keys=True),
+            "backbone_sha256": self.backbone.sha256,
+            "step": self.step,
+            "images": self.images,
+            "seconds": self.seconds,
+            "networks": self.networks.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "d_optimiser": self.d_optimiser.state_dict(),
+            "generators": generators.cpu(),
+            "global_generator": torch.get_rng_state(),
+        }
+        save_state(state_path(self.out, self.stage), state)
+        on_save(self.ema.module)
+
+    def resume(self) -> None:
+        """Go on from the stage's last state.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+            BackboneMismatchError: it was trained on another generator.
+            ConfigError: its networks are of other sizes, or it ran on another number of devices.
+        """
+        path = state_path(self.out, self.stage)
+        state = load_state(path, stage=self.stage)
+        if state["backbone_sha256"] != self.backbone.sha256:
+            raise BackboneMismatchError(f"{path} was trained on another backbone than {self.backbone.name!r}; give that one")
+        if len(state["generators"]) != self.fabric.world_size:
+            raise ConfigError(f"{path} ran on {len(state['generators'])} devices; resume it with devices={len(state['generators'])}")
+        changed = changed_fields(json.loads(state["config"]), json.loads(json.dumps(asdict(self.config))))
+        if changed:
+            self.report(f"resumed with other settings: {', '.join(changed)}")
+        try:
+            self.networks.load_state_dict(state["networks"])
+            self.ema.module.load_state_dict(state["ema"])
+            self.discriminator.load_state_dict(state["discriminator"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.d_optimiser.load_state_dict(state["d_optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(f"{path} holds networks of other sizes than the configuration asks for: {error}") from error
+        self.generator.set_state(state["generators"][self.fabric.global_rank])
+        torch.set_rng_state(state["global_generator"])
+        self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
+
+
+def derive_seed(seed: int, stage: int, use: str) -> int:
+    """A seed for one use, unrelated to those for others."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{use}".encode()).digest()[:7], "little")
+
+
+def crossed(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return before // every != after // every
+
+
+def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the entries in which two nested tables differ."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += changed_fields(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(prefix + key)
+    return found

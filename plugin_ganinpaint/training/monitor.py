@@ -1,0 +1,118 @@
+"""What a run tells: a line of JSON and TensorBoard scalars every few steps, and now and then a sheet of samples.
+
+The sheet's pictures, holes and codes are drawn once from the run's seed. They also give the figures to watch: how much
+samples differ inside the hole (a network that ignores w_rand falls to 0), and how true the raw output is to known pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganinv.parts import Backbone, sheet, to_uint8, write_png
+
+from ..losses import pairwise_difference
+from .common import Networks, render
+from .data import Batch, Sampler
+
+PROBES, SAMPLES = 8, 4
+
+
+class Probe:
+    """A fixed batch of pictures with holes and codes, to compare one moment of training with another."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        """`sampler`: one of its own, with a generator of its own; it is drawn from here and not again."""
+        self.backbone: Backbone = sampler.backbone
+        self.batch: Batch = sampler.draw()
+        n = len(self.batch.image)
+        self.w_rand = torch.cat([sampler.codes(n) for _ in range(SAMPLES)])  # (SAMPLES * N, num_ws, w_dim)
+
+    @torch.no_grad()
+    def look(self, networks: Networks) -> tuple[dict[str, float], Tensor]:
+        """Figures, and sample pictures (SAMPLES, N, 3, R, R)."""
+        batch = replace(self.batch, w_rand=self.w_rand)
+        w_out, deltas = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws))
+        shown = render(self.backbone, w_out, deltas)
+        shown = shown.reshape(SAMPLES, -1, *shown.shape[1:]).clamp(-1, 1)
+        w_enc = networks.encoder(batch.erased, batch.visible).float()
+        _, logits = networks.mixing.mix(w_enc.repeat(SAMPLES, 1, 1), batch.w_rand)
+        figures = {
+            "diversity": diversity(shown, 1 - batch.visible),
+            "visible_psnr": visible_psnr(shown, batch.image, batch.visible),
+            "gate_mean": 1.0 if logits is None else float(torch.sigmoid(logits).mean()),
+        }
+        return figures, shown
+
+    def sheet(self, shown: Tensor) -> Any:
+        """uint8 (H, W, 3): a row of pictures, a row of them erased, then a row for each sample (raw outputs)."""
+        rows = [self.batch.image, self.batch.erased, *shown]
+        return sheet([list(to_uint8(row.clamp(-1, 1).cpu())) for row in rows])
+
+
+def diversity(shown: Tensor, hole: Tensor) -> float:
+    """Mean absolute difference inside the hole over pairs of samples (K, N, 3, R, R), and over pictures with a hole."""
+    erased = hole.sum(dim=(1, 2, 3)) > 0
+    pairs = [(i, j) for i in range(len(shown)) for j in range(i)]
+    if not pairs or not bool(erased.any()):
+        return 0.0
+    apart = torch.stack([pairwise_difference(shown[i], shown[j], hole)[erased].mean() for i, j in pairs])
+    return float(apart.mean())
+
+
+def visible_psnr(shown: Tensor, image: Tensor, visible: Tensor) -> float:
+    """Mean over pictures and samples of 10 log10(4 / mean squared error on known pixels), in dB."""
+    known = visible.sum(dim=(1, 2, 3)) * image.shape[1]
+    error = ((shown - image).square() * visible).sum(dim=(2, 3, 4)) / known.clamp_min(1)  # (K, N)
+    error = error[:, known > 0].clamp_min(1e-10)
+    return float((10 * torch.log10(4 / error)).mean()) if error.numel() else 0.0
+
+
+class Monitor:
+    """Writes OUT/log.jsonl, OUT/tensorboard and OUT/sheets of one stage; a run resumed at `images` drops later lines."""
+
+    def __init__(self, out: Path, stage: int, probe: Probe, *, images: int) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.out, self.stage, self.probe = out, stage, probe
+        out.mkdir(parents=True, exist_ok=True)
+        self.log = out / "log.jsonl"
+        self._drop_later_lines(images)
+        self.writer: Any = SummaryWriter(  # type: ignore[no-untyped-call]
+            str(out / "tensorboard" / f"stage{stage}"), purge_step=images or None
+        )
+
+    def scalars(self, images: int, values: dict[str, float]) -> None:
+        """One line of the log at `images` pictures seen."""
+        line = {"stage": self.stage, "images": images, **{k: round(v, 6) for k, v in values.items()}}
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, images)
+        self.writer.flush()
+
+    def sheet(self, images: int, networks: Networks) -> dict[str, float]:
+        """Write a sheet of the averaged networks and log its figures, which are returned."""
+        figures, shown = self.probe.look(networks)
+        write_png(self.out / "sheets" / f"stage{self.stage}-{images:08d}.png", self.probe.sheet(shown))
+        self.scalars(images, {f"probe_{name}": value for name, value in figures.items()})
+        return figures
+
+    def close(self) -> None:
+        """Finish the TensorBoard file."""
+        self.writer.close()
+
+    def _drop_later_lines(self, images: int) -> None:
+        if not self.log.is_file():
+            return
+        kept = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line) if line.endswith("}") else {}  # a line cut off by a crash is dropped
+            if entry and (entry["stage"] != self.stage or entry["images"] <= images) and (images or entry["stage"] < self.stage):
+                kept.append(line)
+        self.log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

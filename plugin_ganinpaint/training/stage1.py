@@ -1,0 +1,28 @@
+"""Stage 1: encoder and mixing network learn to place a code, so that the generator draws what is known and a free rest."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ganinv.parts import Backbone
+
+from ..config import NetworkConfig
+from .common import Networks, render
+from .data import Batch
+from .settings import StageSettings
+
+
+def build(config: NetworkConfig, backbone: Backbone) -> Networks:
+    """The networks of stage 1, freshly initialised from torch's global generator."""
+    return Networks(config, backbone.w_avg, with_skip=False).to(backbone.w_avg.device)
+
+
+def parameter_groups(networks: Networks, settings: StageSettings) -> list[dict[str, object]]:
+    """What the optimiser moves, with each group's share of the learning rate."""
+    return [{"params": list(networks.parameters()), "lr": settings.lr, "share": 1.0}]
+
+
+def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Pictures (P * N, 3, R, R) of all passes and the codes w_out (P * N, num_ws, w_dim) behind them."""
+    w_out, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
+    return render(backbone, w_out), w_out
