@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, native, supported
+from ganinv_ops.build import Impl, NativeOpError, choose, native, supported
 
 Pair = int | Sequence[int]
 """One number for both axes, or (x, y)."""
@@ -103,8 +103,11 @@ def upfirdn2d(
             f"is smaller than the {fh}x{fw} filter; pad more"
         )
     pads = (px0, px1, py0, py1)
-    # without a filter nothing is left to fuse, and only the reference differentiates with respect to the filter
-    if f is None or f.requires_grad or not choose("upfirdn2d", impl, x):
+    if f is not None and f.requires_grad:
+        if impl == "native":
+            raise NativeOpError("upfirdn2d's native kernel has no gradient for the filter; detach it, or use impl='auto'")
+        impl = "ref"
+    if f is None or not choose("upfirdn2d", impl, x):  # without a filter nothing is left to fuse
         return _reference(x, f, (upx, upy), (downx, downy), pads, flip_filter, gain)
     y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, (upx, upy), (downx, downy), pads, flip_filter, gain)
     return y
