@@ -25,6 +25,8 @@ from ganinv.portraits.scene import CAMERA, EYE_LINE, FRAME, make_lights, make_pa
 from ganinv.portraits.tensors import Value, constant, ellipsoid_terms
 from ganinv.portraits.textures import make_textures
 
+SMALLEST, LARGEST = 8, 1024
+"""side of a picture in pixels"""
 _FARTHEST = -5.0
 # Rays of a chunk: 8 pictures of 64 px with 2 x 2 samples. More falls out of the cache, less is all overhead.
 _CHUNK_RAYS = 8 * 128 * 128
@@ -44,8 +46,8 @@ def render(attributes: Mapping[str, Tensor], size: int, *, supersample: int = 2)
     Raises:
         UsageError: size or supersample out of range; attributes missing or of unequal length.
     """
-    if not 8 <= size <= 1024:
-        raise UsageError(f"size {size}: give 8 to 1024 pixels")
+    if not SMALLEST <= size <= LARGEST:
+        raise UsageError(f"size {size}: give {SMALLEST} to {LARGEST} pixels")
     if not 1 <= supersample <= 8:
         raise UsageError(f"supersample {supersample}: give 1 to 8")
     count = check_attributes(attributes)
@@ -140,7 +142,7 @@ def _masks(scene: Scene, pixels: _Pixels) -> dict[str, Tensor]:
         "head": pixels.ellipsoid(1.05),
         "cap": pixels.ellipsoid(cap_reach) & (y > -0.75 - slack) & (face.recede < 0.97) & ~hairless,
         "bun": (face.bun > 0.0) & (world_y > 0.4 - slack) & (x.abs() < 0.6 + slack),
-        "front": fall & (x.abs() > 0.3 - slack),
+        "front": fall & (x.abs() > 0.2),
         "glasses": (face.glasses > 0.0) & (x.abs() < 1.2 + slack) & ((y + 0.02).abs() < 0.42 + slack),
     }
 
