@@ -1,0 +1,194 @@
+"""`diverse-inpaint`: several believable, editable completions of a partly erased picture (arXiv 2307.15033).
+
+    from ganinv.api import load_backbone, load_method
+
+    method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
+    result = method.invert(images, holes, samples=6, seed=0)
+    pictures = method.render(result)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganinv.parts import (
+    Backbone,
+    CheckpointError,
+    Inversion,
+    InversionMethod,
+    UsageError,
+    backbone_record,
+    run_versions,
+    sample_seeds,
+    sample_z,
+    to_tensor,
+    to_uint8,
+)
+
+from .weights import TrainedNetworks, find_weights, load_networks
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class DiverseInpaintConfig:
+    """How the method is run; its networks are described by their weight file."""
+
+    stage: int | None = None
+    """1 leaves the skip features out, 2 demands them, None uses what the weight file has."""
+    chunk: int = 8
+    """Pictures in one pass of the generator: bounds the memory. Another chunk may change the last bits."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in (None, 1, 2):
+            raise UsageError(f"stage {self.stage} is not known; diverse-inpaint has stage 1 and stage 2")
+        if self.chunk < 1:
+            raise UsageError(f"a chunk of {self.chunk} pictures is not possible; give 1 or more")
+
+
+class DiverseInpaint(InversionMethod):
+    """Encoder, gated mixing with random codes, skip features; one encoder pass serves all samples of a picture."""
+
+    name = "diverse-inpaint"
+    version = VERSION
+    diverse = True
+
+    def __init__(
+        self, backbone: Backbone, networks: TrainedNetworks, config: DiverseInpaintConfig | None = None
+    ) -> None:
+        """Use `build` to have the weights found.
+
+        Raises:
+            CheckpointError: stage 2 is asked of weights of stage 1.
+        """
+        self.backbone, self.networks = backbone, networks
+        self.config = config or DiverseInpaintConfig()
+        if self.config.stage == 2 and networks.skip is None:
+            raise CheckpointError(
+                f"the weight file {networks.name!r} holds stage 1 only; type stage=1, or train stage 2 from it"
+            )
+        self.skip = None if self.config.stage == 1 else networks.skip
+
+    @torch.no_grad()
+    def invert(
+        self,
+        images: Tensor,
+        holes: Tensor | None = None,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+        w_rand: Tensor | None = None,
+    ) -> Inversion:
+        """Find `samples` codes and skip features for each picture; see `InversionMethod.invert`.
+
+        Args:
+            images: float32 (N, 3, R, R) in [-1, 1]; rounded to 8 bits first, so that a saved result can be made again.
+            holes: (N, 1, R, R), 1 = erased; None erases nothing, all ones gives samples of the generator.
+            truncation: of the random codes, 0 to 1.
+            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones: those of a
+                reference picture, a mix, or steps between two samples. `truncation` is then not applied.
+
+        Raises:
+            UsageError: shapes, samples or a truncation that cannot work.
+        """
+        hole = self.check_inputs(images, holes, samples)
+        if not 0 <= truncation <= 1:
+            raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
+        seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
+        working = to_uint8(images)  # (N, R, R, 3)
+        x, visible = to_tensor(working).to(device), 1 - hole.float().to(device)
+
+        codes = self.random_codes(samples, seed, truncation) if w_rand is None else w_rand.float().to(device)
+        codes = self._for_each_picture(codes, len(x), samples)  # (N * K, num_ws, w_dim)
+        w_enc = self._encode(x, visible)  # (N, num_ws, w_dim)
+
+        ws, features = [], []
+        for part in self._chunks(len(codes)):
+            of = torch.arange(part.start, part.stop, device=device) // samples  # the picture of each sample
+            w_out = self.networks.mixing(w_enc[of], codes[part])
+            ws.append(w_out.cpu())
+            if self.skip is not None:
+                y1 = self.backbone.synthesize(w_out, noise="const").images.float()
+                features.append({r: f.cpu() for r, f in self.skip(x[of], visible[of], y1).items()})
+
+        shape = (len(x), samples)
+        return Inversion(
+            ws=_join(ws, (0, self.backbone.num_ws, self.backbone.w_dim)).unflatten(0, shape),
+            seeds=seeds,
+            working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
+            hole=hole.to("cpu", torch.uint8),
+            noise="const",
+            features={r: torch.cat([f[r] for f in features]).unflatten(0, shape) for r in (features[0] if features else ())},
+            backbone=backbone_record(self.backbone),
+            method={
+                "name": self.name, "version": self.version, "weights": self.networks.name, "sha256": self.networks.sha256,
+            },
+            options=self._options(samples, seed, truncation, w_rand),
+            versions=run_versions(),
+        )
+
+    def random_codes(self, samples: int, seed: int, truncation: float = 1.0) -> Tensor:
+        """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) and on nothing else."""
+        device = self.backbone.w_avg.device
+        z = sample_z(seed, samples, self.backbone.z_dim).to(device)
+        c = torch.zeros(samples, self.backbone.c_dim, device=device) if self.backbone.c_dim else None
+        # One row at a time, or the matrix product may round differently for another number of samples.
+        rows = [self.backbone.map(z[i : i + 1], None if c is None else c[i : i + 1], truncation) for i in range(samples)]
+        return torch.cat(rows).float()
+
+    def _encode(self, x: Tensor, visible: Tensor) -> Tensor:
+        rows = [self.networks.encoder(x[part], visible[part]) for part in self._chunks(len(x))]
+        return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
+
+    def _for_each_picture(self, codes: Tensor, pictures: int, samples: int) -> Tensor:
+        """(K, L, D) or (N, K, L, D) -> (N * K, L, D)."""
+        one = (samples, self.backbone.num_ws, self.backbone.w_dim)
+        if tuple(codes.shape) not in (one, (pictures, *one)):
+            raise UsageError(
+                f"w_rand is {list(codes.shape)}; {samples} samples of {pictures} pictures need {list(one)} "
+                f"or {[pictures, *one]}"
+            )
+        return codes.expand(pictures, *one).flatten(0, 1)
+
+    def _chunks(self, count: int) -> Iterator[slice]:
+        for start in range(0, count, self.config.chunk):
+            yield slice(start, min(start + self.config.chunk, count))
+
+    def _options(self, samples: int, seed: int, truncation: float, w_rand: Tensor | None) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "samples": samples, "seed": seed, "truncation": truncation, "chunk": self.config.chunk,
+            "stage": 1 if self.skip is None else 2, "device": self.backbone.w_avg.device.type,
+        }
+        if w_rand is not None:
+            data = w_rand.detach().float().cpu().contiguous().numpy().tobytes()
+            options["w_rand_sha256"] = hashlib.sha256(data).hexdigest()
+        return options
+
+
+def build(
+    backbone: Backbone, *, weights: str | Path | None = None, stage: int | None = None, chunk: int = 8
+) -> DiverseInpaint:
+    """The method with its trained weights; registered as `diverse-inpaint`.
+
+    Args:
+        weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
+        stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
+        chunk: pictures in one pass of the generator.
+
+    Raises:
+        CheckpointError: no weights for this backbone, or a damaged file. BackboneMismatchError: of another backbone.
+    """
+    config = DiverseInpaintConfig(stage=stage, chunk=chunk)
+    return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)
+
+
+def _join(parts: list[Tensor], empty: tuple[int, ...]) -> Tensor:
+    return torch.cat(parts) if parts else torch.empty(empty)
