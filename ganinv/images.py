@@ -30,7 +30,7 @@ POLARITIES = ("erase-white", "keep-white")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 # Formats that Pillow reads without starting another program (EPS would call Ghostscript).
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,9 @@ def _decode(path: Path, data: bytes) -> tuple[Image.Image, list[str]]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            Image.init()
+            formats = [name for name in _FORMATS if name in Image.OPEN]  # some are optional in Pillow
+            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 notes.append(f"{path.name} has {getattr(image, 'n_frames', 1)} frames; the first is used")
             image.load()
