@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 
-from ganinv.parts import Backbone, CheckpointError, ConfigError, PyramidEncoderConfig, pyramid_preset, sample_z
+from ganinv.parts import (
+    Backbone,
+    CheckpointError,
+    ConfigError,
+    PyramidEncoderConfig,
+    pyramid_preset,
+    sample_z,
+)
 
 LARGE = 256
 """From this backbone resolution on the full-size networks are used."""
@@ -41,7 +48,9 @@ class MixingOptions:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 1 or self.lr_mul <= 0:
-            raise ConfigError(f"mixing width {self.width}, depth {self.depth} and lr_mul {self.lr_mul} must be positive")
+            raise ConfigError(
+                f"mixing width {self.width}, depth {self.depth} and lr_mul {self.lr_mul} must be positive"
+            )
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class SkipOptions:
     resolutions: tuple[int, ...] = (32,)
     """Sides in pixels of the generator's blocks that get features, ascending."""
     input_size: int = 64
-    """Side in pixels of the pictures that the skip encoder sees; twice the largest of the resolutions or more."""
+    """Side in pixels of the pictures that the skip encoder sees; at least twice the largest resolution."""
     widths: tuple[int, ...] = (32, 64, 96)
     """Channels at 1/2, 1/4, 1/8 ... of the input."""
     units: tuple[int, ...] = (1, 1, 1)
@@ -67,14 +76,14 @@ class SkipOptions:
             raise ConfigError(f"skip widths {self.widths} and units {self.units} must name the same levels")
         if not self.resolutions or any(r not in sides for r in self.resolutions):
             raise ConfigError(
-                f"skip resolutions {list(self.resolutions)} cannot be read from an input of {self.input_size} px with "
-                f"{len(self.widths)} levels; possible: {sides}"
+                f"skip resolutions {list(self.resolutions)} cannot be read from an input of "
+                f"{self.input_size} px with {len(self.widths)} levels; possible: {sides}"
             )
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """All that is needed to build the networks for one backbone, and what the header of a weight file holds."""
+    """All that is needed to build the networks for one backbone; the header of a weight file holds it."""
 
     resolution: int
     """Side of the backbone's pictures in pixels."""
@@ -83,7 +92,7 @@ class NetworkConfig:
     feature_channels: dict[int, int]
     """Channels of the backbone's blocks at the skip resolutions."""
     w_std: float = 1.0
-    """Root mean square of w - w_avg over the backbone's own codes: the unit in which the networks see codes."""
+    """Root mean square of w - w_avg of the backbone's own codes: the unit in which the networks see codes."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     mixing: MixingOptions = field(default_factory=MixingOptions)
     skip: SkipOptions = field(default_factory=SkipOptions)
@@ -100,13 +109,13 @@ class NetworkConfig:
         """The networks that suit `backbone`.
 
         Args:
-            preset: size of all three networks; None: "ir-se-50" from 256 px on, "small" below, "tiny" below 64 px.
+            preset: size of all three networks; None: "ir-se-50" from 256 px on, "small" from 64 px on, else "tiny".
             gate: False for the ablation without a gate.
-            skip_resolutions: blocks that get skip features; None: those of 32, 64 and 128 that are at most half the
-                backbone's resolution (half of it where none is).
+            skip_resolutions: blocks that get skip features; None: those of 32, 64 and 128 that are at most half
+                the backbone's resolution (half of it where none is).
 
         Raises:
-            ConfigError: a skip resolution that the backbone does not have, or that is more than half its side.
+            ConfigError: a skip resolution that the backbone does not have, or above half its side.
         """
         size = backbone.resolution
         preset = preset or ("ir-se-50" if size >= LARGE else "small" if size >= 64 else "tiny")
@@ -125,7 +134,11 @@ class NetworkConfig:
     def pyramid(self) -> PyramidEncoderConfig:
         """The encoder's full configuration: four channels in, one style a layer out."""
         return pyramid_preset(
-            self.encoder.preset, in_channels=4, input_size=self.encoder.input_size, num_ws=self.num_ws, w_dim=self.w_dim
+            self.encoder.preset,
+            in_channels=4,
+            input_size=self.encoder.input_size,
+            num_ws=self.num_ws,
+            w_dim=self.w_dim,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +155,9 @@ class NetworkConfig:
             CheckpointError: an entry is missing or not known.
         """
         try:
-            skip = {k: tuple(v) if isinstance(v, list) else v for k, v in data["skip"].items()}
+            skip: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in data["skip"].items()
+            }
             parts = {
                 "encoder": EncoderOptions(**data["encoder"]),
                 "mixing": MixingOptions(**data["mixing"]),
@@ -151,7 +166,9 @@ class NetworkConfig:
             }
             return cls(**{**data, **parts})
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"the network description in this diverse-inpaint file does not fit: {error}") from error
+            raise CheckpointError(
+                f"the network description in this diverse-inpaint file does not fit: {error}"
+            ) from error
 
 
 def code_spread(backbone: Backbone, count: int = 2048) -> float:

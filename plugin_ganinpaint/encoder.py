@@ -27,7 +27,7 @@ class ErasedEncoder(nn.Module):
         """Read the code of a partly known picture.
 
         Args:
-            erased: (N, 3, R, R) in [-1, 1] at the backbone's resolution; what it holds where `visible` is 0 is not read.
+            erased: (N, 3, R, R) in [-1, 1] at the backbone's resolution; not read where `visible` is 0.
             visible: (N, 1, R, R), 1 = known.
 
         Returns:

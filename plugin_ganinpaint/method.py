@@ -1,10 +1,10 @@
 """`diverse-inpaint`: several believable, editable completions of a partly erased picture (arXiv 2307.15033).
 
-    from ganinv.api import load_backbone, load_method
+from ganinv.api import load_backbone, load_method
 
-    method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
-    result = method.invert(images, holes, samples=6, seed=0)
-    pictures = method.render(result)
+method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
+result = method.invert(images, holes, samples=6, seed=0)
+pictures = method.render(result)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class DiverseInpaintConfig:
 
 
 class DiverseInpaint(InversionMethod):
-    """Encoder, gated mixing with random codes, skip features; one encoder pass serves all samples of a picture."""
+    """Encoder, gated mixing with random codes, skip features; one encoder pass serves all samples."""
 
     name = "diverse-inpaint"
     version = VERSION
@@ -72,7 +72,8 @@ class DiverseInpaint(InversionMethod):
         self.config = config or DiverseInpaintConfig()
         if self.config.stage == 2 and networks.skip is None:
             raise CheckpointError(
-                f"the weight file {networks.name!r} holds stage 1 only; type stage=1, or train stage 2 from it"
+                f"the weight file {networks.name!r} holds stage 1 only; "
+                "type stage=1, or train stage 2 from it"
             )
         self.skip = None if self.config.stage == 1 else networks.skip
 
@@ -90,11 +91,11 @@ class DiverseInpaint(InversionMethod):
         """Find `samples` codes and skip features for each picture; see `InversionMethod.invert`.
 
         Args:
-            images: float32 (N, 3, R, R) in [-1, 1]; rounded to 8 bits first, so that a saved result can be made again.
+            images: float32 (N, 3, R, R) in [-1, 1]; rounded to 8 bits first, so that a result can be made again.
             holes: (N, 1, R, R), 1 = erased; None erases nothing, all ones gives samples of the generator.
             truncation: of the random codes, 0 to 1.
-            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones: those of a
-                reference picture, a mix, or steps between two samples. `truncation` is then not applied.
+            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones: those
+                of a reference picture, a mix, or steps between two samples. `truncation` is then not applied.
 
         Raises:
             UsageError: shapes, samples or a truncation that cannot work.
@@ -126,22 +127,31 @@ class DiverseInpaint(InversionMethod):
             working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
             hole=hole.to("cpu", torch.uint8),
             noise="const",
-            features={r: torch.cat([f[r] for f in features]).unflatten(0, shape) for r in (features[0] if features else ())},
+            features={
+                r: torch.cat([f[r] for f in features]).unflatten(0, shape)
+                for r in (features[0] if features else ())
+            },
             backbone=backbone_record(self.backbone),
             method={
-                "name": self.name, "version": self.version, "weights": self.networks.name, "sha256": self.networks.sha256,
+                "name": self.name,
+                "version": self.version,
+                "weights": self.networks.name,
+                "sha256": self.networks.sha256,
             },
             options=self._options(samples, seed, truncation, w_rand),
             versions=run_versions(),
         )
 
     def random_codes(self, samples: int, seed: int, truncation: float = 1.0) -> Tensor:
-        """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) and on nothing else."""
+        """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) only."""
         device = self.backbone.w_avg.device
         z = sample_z(seed, samples, self.backbone.z_dim).to(device)
         c = torch.zeros(samples, self.backbone.c_dim, device=device) if self.backbone.c_dim else None
         # One row at a time, or the matrix product may round differently for another number of samples.
-        rows = [self.backbone.map(z[i : i + 1], None if c is None else c[i : i + 1], truncation) for i in range(samples)]
+        rows = [
+            self.backbone.map(z[i : i + 1], None if c is None else c[i : i + 1], truncation)
+            for i in range(samples)
+        ]
         return torch.cat(rows).float()
 
     def _encode(self, x: Tensor, visible: Tensor) -> Tensor:
@@ -164,8 +174,12 @@ class DiverseInpaint(InversionMethod):
 
     def _options(self, samples: int, seed: int, truncation: float, w_rand: Tensor | None) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "samples": samples, "seed": seed, "truncation": truncation, "chunk": self.config.chunk,
-            "stage": 1 if self.skip is None else 2, "device": self.backbone.w_avg.device.type,
+            "samples": samples,
+            "seed": seed,
+            "truncation": truncation,
+            "chunk": self.config.chunk,
+            "stage": 1 if self.skip is None else 2,
+            "device": self.backbone.w_avg.device.type,
         }
         if w_rand is not None:
             data = w_rand.detach().float().cpu().contiguous().numpy().tobytes()
@@ -184,7 +198,8 @@ def build(
         chunk: pictures in one pass of the generator.
 
     Raises:
-        CheckpointError: no weights for this backbone, or a damaged file. BackboneMismatchError: of another backbone.
+        CheckpointError: no weights for this backbone, or a damaged file.
+        BackboneMismatchError: weights of another backbone.
     """
     config = DiverseInpaintConfig(stage=stage, chunk=chunk)
     return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
@@ -12,10 +14,11 @@ from .config import NetworkConfig
 
 
 class GatedMixing(nn.Module):
-    """w_out = sigmoid(g) * w_comb + (1 - sigmoid(g)) * w_rand, with (w_comb, g) = NN_l([w_enc, w_rand]) for each layer l.
+    """w_out = sigmoid(g) * w_comb + (1 - sigmoid(g)) * w_rand; (w_comb, g) = NN_l([w_enc, w_rand]) for each layer l.
 
-    Codes are centred on w_avg and divided by w_std before the network sees them, and a pair is normalised together, so
-    that the truncation of w_rand still shows. w_comb = w_enc + delta: the network starts at the encoder's answer.
+    Codes are centred on w_avg and divided by w_std before the network sees them, and a pair is normalised
+    together, so that the truncation of w_rand still shows. w_comb = w_enc + delta: the network starts at the
+    encoder's answer.
     """
 
     w_avg: Tensor
@@ -27,11 +30,9 @@ class GatedMixing(nn.Module):
         self.register_buffer("w_avg", w_avg.detach().clone().float())
         layers, w_dim, width, lr_mul = config.num_ws, config.w_dim, config.mixing.width, config.mixing.lr_mul
         sizes = [2 * w_dim] + [width] * config.mixing.depth
-        self.trunk = nn.ModuleList(
-            LayerwiseLinear(layers, a, b, lr_mul=lr_mul) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.trunk = nn.ModuleList(LayerwiseLinear(layers, a, b, lr_mul=lr_mul) for a, b in pairwise(sizes))
         self.delta = LayerwiseLinear(layers, width, w_dim, lr_mul=lr_mul, scale=0.1)
-        # With bias 0 and small weights sigmoid(g) starts near 0.5: both codes are heard from the first step on.
+        # Bias 0 and small weights: sigmoid(g) starts near 0.5, both codes are heard from the first step on.
         self.logit = LayerwiseLinear(layers, width, w_dim, lr_mul=lr_mul, scale=0.1) if self.gate else None
 
     def forward(self, w_enc: Tensor, w_rand: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def erase(image: Tensor, visible: Tensor) -> Tensor:
 def shrink_erased(image: Tensor, visible: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Bring a picture and its visible map to `size` px by area, hidden pixels left out of every mean.
 
-    A pixel of the result is the mean of the known pixels under it and counts as visible only where all of them are.
+    A pixel of the result is the mean of the known pixels under it; it is visible only where all of them are.
 
     Args:
         image: (N, 3, H, H), hidden pixels may hold anything.

@@ -23,8 +23,13 @@ class SkipEncoder(nn.Module):
         # Seven channels: the erased picture, where it is known, and the picture that stage 1 draws.
         self.body = IRSEBody(
             IRSEConfig(
-                in_channels=7, stem_width=options.widths[0], stem_stride=2, widths=options.widths, units=options.units,
-                strides=(1,) + (2,) * (levels - 1), stride_early=True,
+                in_channels=7,
+                stem_width=options.widths[0],
+                stem_stride=2,
+                widths=options.widths,
+                units=options.units,
+                strides=(1,) + (2,) * (levels - 1),
+                stride_early=True,
             )
         )
         wide = options.pyramid_width

@@ -79,7 +79,8 @@ def save_networks(
     parts = {"encoder": networks.encoder, "mixing": networks.mixing, "skip": networks.skip}
     tensors = {
         f"{part}.{key}": value
-        for part, module in parts.items() if module is not None
+        for part, module in parts.items()
+        if module is not None
         for key, value in module.state_dict().items()
     }
     config = {
@@ -87,7 +88,9 @@ def save_networks(
         "backbone": backbone_record(backbone),
         "stage": 1 if networks.skip is None else 2,
     }
-    return write_checkpoint(path, tensors, kind=KIND, family=KIND, config=config, provenance=provenance, dtype=dtype)
+    return write_checkpoint(
+        path, tensors, kind=KIND, family=KIND, config=config, provenance=provenance, dtype=dtype
+    )
 
 
 def load_networks(path: str | Path, backbone: Backbone) -> TrainedNetworks:
@@ -105,7 +108,8 @@ def load_networks(path: str | Path, backbone: Backbone) -> TrainedNetworks:
     config = NetworkConfig.from_json(found.config["networks"])
     device = backbone.w_avg.device
     modules: dict[str, nn.Module] = {
-        "encoder": ErasedEncoder(config, backbone.w_avg), "mixing": GatedMixing(config, backbone.w_avg),
+        "encoder": ErasedEncoder(config, backbone.w_avg),
+        "mixing": GatedMixing(config, backbone.w_avg),
     }
     if found.config["stage"] == 2:
         modules["skip"] = SkipEncoder(config)

@@ -30,16 +30,25 @@ class IRSEConfig:
     stem_stride: int = 1
     """Stride of the first convolution; 2 saves most of the cost of small bodies."""
     stride_early: bool = False
-    """True puts a unit's stride on its first convolution instead of its second: cheaper, other than published."""
+    """True puts a unit's stride on its first convolution, not its second: cheaper, other than published."""
     squeeze: int = 16
     """Squeeze-and-excitation keeps channels / squeeze in between (at least 4)."""
 
     def __post_init__(self) -> None:
         if not self.widths or not len(self.widths) == len(self.units) == len(self.strides):
             raise ConfigError(
-                f"widths {self.widths}, units {self.units} and strides {self.strides} must name the same stages"
+                f"widths {self.widths}, units {self.units} and strides {self.strides} "
+                "must name the same stages"
             )
-        if min(self.widths + self.units + self.strides + (self.in_channels, self.stem_width, self.stem_stride, self.squeeze)) < 1:
+        if (
+            min(
+                self.widths
+                + self.units
+                + self.strides
+                + (self.in_channels, self.stem_width, self.stem_stride, self.squeeze)
+            )
+            < 1
+        ):
             raise ConfigError("every width, unit count and stride of an IR-SE body must be at least 1")
 
 
@@ -104,8 +113,11 @@ class IRSEBody(nn.Module):
             for k in range(count):
                 units.append(
                     IRSEUnit(
-                        inside, width, stride if k == 0 else 1,
-                        squeeze=config.squeeze, stride_early=config.stride_early,
+                        inside,
+                        width,
+                        stride if k == 0 else 1,
+                        squeeze=config.squeeze,
+                        stride_early=config.stride_early,
                     )
                 )
                 inside = width

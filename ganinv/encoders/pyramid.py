@@ -1,6 +1,7 @@
 """A feature pyramid with one map-to-style head a style, after pSp and e4e.
 
-Coarse styles (0-2) are read from the map at 1/16 of the input, middle ones (3-6) at 1/8, fine ones (7 and up) at 1/4.
+Coarse styles (0-2) are read from the map at 1/16 of the input, middle ones (3-6) at 1/8, fine ones (7 and up)
+at 1/4.
 """
 
 from __future__ import annotations
@@ -35,18 +36,23 @@ class PyramidEncoderConfig:
     body: IRSEConfig = field(default_factory=IRSEConfig)
     """The last three stages must lie at 1/4, 1/8 and 1/16 of the input."""
     pyramid_width: int = 512
-    """Channels of the three pyramid maps; the coarsest stage must have as many, or a 1x1 convolution is added."""
+    """Channels of the three pyramid maps; a coarsest stage of another width gets a 1x1 convolution."""
     head_width: int = 512
     """Channels inside a head."""
     heads: Literal["single", "grouped"] = "single"
-    """"single" has the published parameter names; "grouped" computes the heads of a map at once, which is faster."""
+    """"single" has the published parameter names; "grouped" computes all heads of a map at once: faster."""
 
     def __post_init__(self) -> None:
         if self.input_size < 16 or self.input_size & (self.input_size - 1):
             raise ConfigError(f"encoder input_size {self.input_size} is not a power of two of at least 16")
-        steps = [self.body.stem_stride * math.prod(self.body.strides[: k + 1]) for k in range(len(self.body.strides))]
+        steps = [
+            self.body.stem_stride * math.prod(self.body.strides[: k + 1])
+            for k in range(len(self.body.strides))
+        ]
         if steps[-3:] != [4, 8, 16]:
-            raise ConfigError(f"the last three stages lie at 1/{steps[-3:]} of the input; a pyramid needs 1/[4, 8, 16]")
+            raise ConfigError(
+                f"the last three stages lie at 1/{steps[-3:]} of the input; a pyramid needs 1/[4, 8, 16]"
+            )
         if min(self.num_ws, self.w_dim, self.pyramid_width, self.head_width) < 1:
             raise ConfigError("num_ws, w_dim, pyramid_width and head_width must be at least 1")
         if self.heads not in ("single", "grouped"):
@@ -55,28 +61,55 @@ class PyramidEncoderConfig:
 
 def _ir_se_50(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
     return PyramidEncoderConfig(
-        input_size=input_size, num_ws=num_ws, w_dim=w_dim, body=IRSEConfig(in_channels=in_channels),
-        pyramid_width=512, head_width=512, heads="single",
+        input_size=input_size,
+        num_ws=num_ws,
+        w_dim=w_dim,
+        body=IRSEConfig(in_channels=in_channels),
+        pyramid_width=512,
+        head_width=512,
+        heads="single",
     )
 
 
 def _small(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
     body = IRSEConfig(
-        in_channels=in_channels, stem_width=32, stem_stride=2, widths=(48, 96, 128), units=(1, 1, 2), strides=(2, 2, 2),
+        in_channels=in_channels,
+        stem_width=32,
+        stem_stride=2,
+        widths=(48, 96, 128),
+        units=(1, 1, 2),
+        strides=(2, 2, 2),
         stride_early=True,
     )
     return PyramidEncoderConfig(
-        input_size=input_size, num_ws=num_ws, w_dim=w_dim, body=body, pyramid_width=96, head_width=64, heads="grouped"
+        input_size=input_size,
+        num_ws=num_ws,
+        w_dim=w_dim,
+        body=body,
+        pyramid_width=96,
+        head_width=64,
+        heads="grouped",
     )
 
 
 def _tiny(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
     body = IRSEConfig(
-        in_channels=in_channels, stem_width=8, stem_stride=2, widths=(8, 12, 16), units=(1, 1, 1), strides=(2, 2, 2),
+        in_channels=in_channels,
+        stem_width=8,
+        stem_stride=2,
+        widths=(8, 12, 16),
+        units=(1, 1, 1),
+        strides=(2, 2, 2),
         stride_early=True,
     )
     return PyramidEncoderConfig(
-        input_size=input_size, num_ws=num_ws, w_dim=w_dim, body=body, pyramid_width=16, head_width=8, heads="grouped"
+        input_size=input_size,
+        num_ws=num_ws,
+        w_dim=w_dim,
+        body=body,
+        pyramid_width=16,
+        head_width=8,
+        heads="grouped",
     )
 
 
@@ -87,8 +120,10 @@ PRESETS: dict[str, Callable[[int, int, int, int], PyramidEncoderConfig]] = {
 }
 
 
-def pyramid_preset(name: str, *, in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
-    """A named size: "ir-se-50" (full size, for 256 px and up), "small" (about 2 M parameters) or "tiny" (tests).
+def pyramid_preset(
+    name: str, *, in_channels: int, input_size: int, num_ws: int, w_dim: int
+) -> PyramidEncoderConfig:
+    """A named size: "ir-se-50" (full size, from 256 px on), "small" (about 2 M parameters), "tiny" (tests).
 
     Raises:
         UnknownNameError: no preset has that name.

@@ -1,0 +1,199 @@
+"""The method `diverse-inpaint` on a tiny generator with untrained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganinv.api import load_method
+from ganinv.backbones.base import Backbone
+from ganinv.backbones.loading import load_backbone
+from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
+from ganinv.inversion import Inversion
+from ganinv.testing import check_method
+from plugin_ganinpaint.config import NetworkConfig
+from plugin_ganinpaint.encoder import ErasedEncoder
+from plugin_ganinpaint.method import DiverseInpaint, build
+from plugin_ganinpaint.mixing import GatedMixing
+from plugin_ganinpaint.skip import SkipEncoder
+from plugin_ganinpaint.weights import TrainedNetworks, load_networks, save_networks
+
+
+@pytest.fixture
+def backbone(tiny_backbone: Any) -> Backbone:
+    found: Backbone = tiny_backbone.backbone
+    return found
+
+
+def untrained(backbone: Backbone, *, stage: int = 2) -> TrainedNetworks:
+    torch.manual_seed(5)
+    config = NetworkConfig.for_backbone(backbone)
+    skip = SkipEncoder(config).eval() if stage == 2 else None
+    return TrainedNetworks(
+        config,
+        ErasedEncoder(config, backbone.w_avg).eval(),
+        GatedMixing(config, backbone.w_avg).eval(),
+        skip,
+        "u",
+        "0",
+        {},
+    )
+
+
+@pytest.fixture
+def weights(backbone: Backbone, tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    save_networks(path, untrained(backbone), backbone=backbone, provenance={"steps": 0})
+    return path
+
+
+@pytest.fixture
+def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two pictures, the left half of the first and the middle of the second erased."""
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    holes = torch.zeros(2, 1, 16, 16)
+    holes[0, :, :, :8] = 1
+    holes[1, :, 4:12, 4:12] = 1
+    return images, holes
+
+
+def equal(a: Inversion, b: Inversion) -> bool:
+    return torch.equal(a.ws, b.ws) and all(torch.equal(f, b.features[r]) for r, f in a.features.items())
+
+
+def test_keeps_the_contract(backbone: Backbone, weights: Path) -> None:
+    check_method(load_method("diverse-inpaint", backbone=backbone, weights=weights))
+
+
+def test_result_says_how_it_was_made(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    result = build(backbone, weights=weights).invert(*pictures, samples=2, seed=9, truncation=0.7)
+    assert result.ws.shape == (2, 2, backbone.num_ws, backbone.w_dim)
+    assert result.features[8].shape == (2, 2, backbone.feature_channels[8], 8, 8)
+    assert result.method["name"] == "diverse-inpaint" and len(result.method["sha256"]) == 64
+    assert (
+        result.options["stage"] == 2 and result.options["truncation"] == 0.7 and result.options["seed"] == 9
+    )
+    assert str(weights.parent) not in repr((result.method, result.options, result.versions))
+
+
+def test_same_seed_same_bits_and_samples_differ(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    method = build(backbone, weights=weights)
+    first, second = (method.invert(*pictures, samples=3, seed=1) for _ in range(2))
+    assert equal(first, second)
+    assert not torch.equal(first.ws[:, 0], first.ws[:, 1])
+    assert not equal(first, method.invert(*pictures, samples=3, seed=2))
+
+
+def test_chunks_change_next_to_nothing(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    one, many = (build(backbone, weights=weights, chunk=c).invert(*pictures, samples=4) for c in (1, 64))
+    method = build(backbone, weights=weights)
+    assert float((method.render(one) - method.render(many)).abs().max()) < 2 / 255
+
+
+def test_only_rounded_known_pixels_count(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    images, holes = pictures
+    method = build(backbone, weights=weights)
+    plain = method.invert(images, holes, samples=2)
+    assert equal(plain, method.invert(torch.where(holes > 0, 1e6, images), holes, samples=2))
+    rounded = plain.working.float() / 127.5 - 1
+    assert equal(plain, method.invert(rounded, holes, samples=2))
+    shifted = torch.where(holes > 0, images, (images + 0.5).clamp(max=1))
+    assert not equal(plain, method.invert(shifted, holes, samples=2))
+
+
+def test_no_hole_and_nothing_but_hole(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    images, _ = pictures
+    method = build(backbone, weights=weights)
+    none = method.invert(images)
+    assert int(none.hole.sum()) == 0 and equal(none, method.invert(images, torch.zeros(2, 1, 16, 16)))
+    full = method.invert(images, torch.ones(2, 1, 16, 16), samples=2)
+    torch.testing.assert_close(full.ws[0], full.ws[1])
+    assert not torch.equal(full.ws[:, 0], full.ws[:, 1])
+
+
+def test_empty_batch(backbone: Backbone, weights: Path) -> None:
+    result = build(backbone, weights=weights).invert(torch.empty(0, 3, 16, 16), samples=2)
+    assert result.ws.shape == (0, 2, backbone.num_ws, backbone.w_dim)
+
+
+def test_codes_of_a_reference_may_lead(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    method = build(backbone, weights=weights)
+    codes = method.random_codes(2, seed=0)
+    led = method.invert(*pictures, samples=2, w_rand=codes)
+    assert equal(led, method.invert(*pictures, samples=2, seed=0)) and len(led.options["w_rand_sha256"]) == 64
+    assert torch.equal(led.ws, method.invert(*pictures, samples=2, w_rand=codes.expand(2, -1, -1, -1)).ws)
+    with pytest.raises(UsageError, match=r"w_rand is \[1, 6, 16\]; 2 samples of 2 pictures need"):
+        method.invert(*pictures, samples=2, w_rand=codes[:1])
+
+
+def test_truncation_of_zero_leaves_no_variety(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    method = build(backbone, weights=weights)
+    result = method.invert(*pictures, samples=2, truncation=0.0)
+    torch.testing.assert_close(result.ws[:, 0], result.ws[:, 1])
+    with pytest.raises(UsageError, match=r"truncation 1\.5"):
+        method.invert(*pictures, truncation=1.5)
+
+
+def test_stage_1_has_no_features(backbone: Backbone, weights: Path, tmp_path: Path, pictures: Any) -> None:
+    with_skip, without = build(backbone, weights=weights), build(backbone, weights=weights, stage=1)
+    a, b = with_skip.invert(*pictures), without.invert(*pictures)
+    assert torch.equal(a.ws, b.ws) and a.features and not b.features and b.options["stage"] == 1
+    first = tmp_path / "stage1.safetensors"
+    save_networks(first, untrained(backbone, stage=1), backbone=backbone)
+    assert build(backbone, weights=first).invert(*pictures).options["stage"] == 1
+    with pytest.raises(CheckpointError, match="'stage1' holds stage 1 only"):
+        build(backbone, weights=first, stage=2)
+
+
+def test_weights_come_back_as_they_were(backbone: Backbone, tmp_path: Path) -> None:
+    networks, path = untrained(backbone), tmp_path / "w.safetensors"
+    digest = save_networks(path, networks, backbone=backbone, provenance={"seed": 5})
+    again = load_networks(path, backbone)
+    assert again.sha256 == digest and again.config == networks.config and again.provenance["seed"] == 5
+    for part in ("encoder", "mixing", "skip"):
+        for key, value in getattr(networks, part).state_dict().items():
+            assert torch.equal(value, getattr(again, part).state_dict()[key]), f"{part}.{key}"
+    assert not any(p.requires_grad for p in again.encoder.parameters()) and not again.encoder.training
+    half = tmp_path / "half.safetensors"
+    save_networks(half, networks, backbone=backbone, dtype=torch.float16)
+    assert half.stat().st_size < 0.8 * path.stat().st_size
+    assert next(load_networks(half, backbone).encoder.parameters()).dtype == torch.float32
+
+
+def test_other_backbone_or_no_weights(backbone: Backbone, weights: Path, tiny_backbone: Any) -> None:
+    other = load_backbone(tiny_backbone.path)
+    other.sha256, other.name = "f" * 64, "other"
+    with pytest.raises(BackboneMismatchError, match="belongs to a backbone"):
+        build(other, weights=weights)
+    with pytest.raises(CheckpointError, match="ganinv train --method diverse-inpaint --backbone other"):
+        build(other)
+    with pytest.raises(CheckpointError, match="no such file"):
+        build(backbone, weights=weights.with_name("absent.safetensors"))
+    with pytest.raises(CheckpointError, match="is needed here"):
+        build(backbone, weights=tiny_backbone.path)
+
+
+def test_impossible_arguments(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    with pytest.raises(UsageError, match="stage 3 is not known"):
+        build(backbone, weights=weights, stage=3)
+    with pytest.raises(UsageError, match="chunk of 0"):
+        build(backbone, weights=weights, chunk=0)
+    with pytest.raises(UsageError, match="0 samples"):
+        build(backbone, weights=weights).invert(*pictures, samples=0)
+    assert DiverseInpaint.diverse
+
+
+def test_shipped_weights_fit_the_shipped_backbone() -> None:
+    shipped = (
+        Path(__file__).resolve().parents[2] / "plugin_ganinpaint" / "bundled" / "portraits-64.safetensors"
+    )
+    if not shipped.exists():
+        pytest.skip("weights not in this checkout")
+    backbone = load_backbone("portraits-64")
+    method = build(backbone)
+    result = method.invert(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64), samples=2)
+    assert result.options["stage"] == 2 and method.render(result).shape == (1, 2, 3, 64, 64)
+    assert shipped.stat().st_size <= 16e6
