@@ -10,10 +10,17 @@ import click
 
 @click.command("portraits")
 @click.option("--count", type=int, default=16, show_default=True, help="How many portraits.")
-@click.option("--size", type=int, default=256, show_default=True, help="Side of the pictures in pixels, 8 to 1024.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which endless series of portraits to take.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for 000000.png ... and portraits.json."
+    "--size", type=int, default=256, show_default=True, help="Side of the pictures in pixels, 8 to 1024."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Which endless series of portraits to take."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for 000000.png ... and portraits.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a sentence.")
 def command(count: int, size: int, seed: int, out: Path, as_json: bool) -> None:
@@ -37,7 +44,12 @@ def command(count: int, size: int, seed: int, out: Path, as_json: bool) -> None:
             progress.update(task, completed=min(len(written), count))
     if as_json:
         options = {"count": count, "size": size, "seed": seed, "out": str(out)}
-        result = {"outputs": [str(path) for path in written], "inputs": [], "options": options, "failures": []}
+        result = {
+            "outputs": [str(path) for path in written],
+            "inputs": [],
+            "options": options,
+            "failures": [],
+        }
         click.echo(json.dumps(result))
     else:
         click.echo(f"{count} portraits and {written[-1].name} are in {out}")

@@ -22,7 +22,10 @@ _EDGE = 1e-7  # keeps quantile levels off 0 and 1, where the normal is infinite
 class Distribution(Protocol):
     """A marginal distribution, given by its quantile function of a standard normal."""
 
-    text: str
+    @property
+    def text(self) -> str:
+        """The distribution in words."""
+        ...
 
     def from_gaussian(self, normal: Tensor) -> Tensor:
         """Standard normal -> value, any shape, monotone."""
@@ -76,7 +79,9 @@ class Pieces:
         return torch.special.ndtri(level).to(value.dtype)
 
     def _tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        return like.new_tensor(self.levels, dtype=torch.float64), like.new_tensor(self.values, dtype=torch.float64)
+        return like.new_tensor(self.levels, dtype=torch.float64), like.new_tensor(
+            self.values, dtype=torch.float64
+        )
 
     def _level(self, value: Tensor, at: Tensor, to: Tensor, *, right: bool) -> Tensor:
         # float32 values come back a rounding away from the knot they left.
@@ -154,19 +159,29 @@ def _shape(acts_on: str, deviation: float = 0.5) -> Attribute:
 
 
 TABLE: dict[str, Attribute] = {
-    "gender": Attribute(_mixture(0.5, (0.0, 0.22), (0.78, 1.0)), "0 fem .. 1 masc", "bones, brows, lips, lashes, neck"),
-    "age": Attribute(Skewed(18.0, 80.0, 1.3), "years", "lines, bags, hollow cheeks, lids, lips, greying; roundness"),
-    "smile": Attribute(_mixture(0.25, (-0.25, 0.15), (0.1, 1.0)), "-0.25..1", "mouth, teeth, cheeks, folds, lids"),
+    "gender": Attribute(
+        _mixture(0.5, (0.0, 0.22), (0.78, 1.0)), "0 fem .. 1 masc", "bones, brows, lips, lashes, neck"
+    ),
+    "age": Attribute(
+        Skewed(18.0, 80.0, 1.3), "years", "lines, bags, hollow cheeks, lids, lips, greying; roundness"
+    ),
+    "smile": Attribute(
+        _mixture(0.25, (-0.25, 0.15), (0.1, 1.0)), "-0.25..1", "mouth, teeth, cheeks, folds, lids"
+    ),
     "yaw": Attribute(Clipped(11.0, 32.0), "degrees, + to image right", "head pose"),
     "pitch": Attribute(Clipped(5.0, 13.0), "degrees, + up", "head pose"),
     "roll": Attribute(Clipped(3.0, 10.0), "degrees, + anticlockwise", "head pose"),
     "skin": Attribute(_uniform(), "0 light .. 1 dark", "skin colour"),
     "undertone": _shape("skin colour, cool to warm"),
     "fwidth": _shape("width of the head"),
-    "hair_light": Attribute(_mixture(0.5, (0.0, 0.4), (0.3, 1.0)), "0 black .. 1 blond", "hair, brows, beard, lashes"),
+    "hair_light": Attribute(
+        _mixture(0.5, (0.0, 0.4), (0.3, 1.0)), "0 black .. 1 blond", "hair, brows, beard, lashes"
+    ),
     "hair_red": Attribute(_mixture(0.2, (0.4, 1.0), (0.0, 0.25)), _SHARE, "hair, brows, beard, lashes"),
     "grey": Attribute(_uniform(0.1, 1.0), _SHARE, "how far age greys the hair (42 years on)"),
-    "length": Attribute(_mixture(0.5, (0.0, 0.15), (0.27, 1.0)), _SHARE, "long hair: none below 0.165, 1 to the chest"),
+    "length": Attribute(
+        _mixture(0.5, (0.0, 0.15), (0.27, 1.0)), _SHARE, "long hair: none below 0.165, 1 to the chest"
+    ),
     "volume": Attribute(_uniform(0.15, 1.0), _SHARE, "thickness of the hair"),
     "curl": Attribute(_mixture(0.3, (0.4, 1.0), (0.0, 0.25)), _SHARE, "curls and waves"),
     "fringe": Attribute(_mixture(0.3, (0.5, 1.0), (0.0, 0.15)), _SHARE, "fringe over the forehead"),
@@ -265,10 +280,14 @@ def check_attributes(attributes: Mapping[str, Tensor]) -> int:
             raise UnknownNameError("attribute", name, ATTRIBUTE_NAMES)
     missing = [name for name in ATTRIBUTE_NAMES if name not in attributes]
     if missing:
-        raise UsageError(f"no value for {', '.join(missing)}: start from sample_attributes and replace values")
+        raise UsageError(
+            f"no value for {', '.join(missing)}: start from sample_attributes and replace values"
+        )
     lengths = {name: tuple(value.shape) for name, value in attributes.items()}
     first = lengths[ATTRIBUTE_NAMES[0]]
     for name, shape in lengths.items():
         if len(shape) != 1 or shape != first:
-            raise UsageError(f"attribute {name} has shape {shape}, {ATTRIBUTE_NAMES[0]} has {first}: give [N] for all")
+            raise UsageError(
+                f"attribute {name} has shape {shape}, {ATTRIBUTE_NAMES[0]} has {first}: give [N] for all"
+            )
     return first[0]

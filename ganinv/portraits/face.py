@@ -119,7 +119,8 @@ def face_from_attributes(attributes: Mapping[str, Tensor]) -> Face:
         + 0.10 * a["volume"]
         + 0.16 * a["curl"] * a["volume"]
         + 0.05 * smoothstep(a["length"], 0.2, 0.6),
-        frame_half=0.012 + 0.016 * (1.0 - (a["glass_col"] - 0.5).abs()) * smoothstep(a["glass_col"], 0.2, 0.6),
+        frame_half=0.012
+        + 0.016 * (1.0 - (a["glass_col"] - 0.5).abs()) * smoothstep(a["glass_col"], 0.2, 0.6),
     )
 
 

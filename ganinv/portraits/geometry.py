@@ -96,13 +96,31 @@ def _bump_table(face: Face) -> list[tuple[Value, Value, Value, Value, Value]]:
         (0.017 * (0.8 * old + 0.25 * sm), 0.37, 0.13, -0.105, 0.035),
         (0.030 + 0.012 * fem + 0.022 * face.cheek + 0.012 * face.young, 0.55, 0.19, -0.20, 0.15),  # cheekbone
         (0.042 * sm, 0.45, 0.17, -0.31, 0.12),  # raised by a smile
-        (-0.030 * (0.45 * (1.0 - face.young) + 0.6 * old) * (1.0 - 0.5 * sm), 0.62, 0.15, -0.50, 0.15),  # hollow
+        (
+            -0.030 * (0.45 * (1.0 - face.young) + 0.6 * old) * (1.0 - 0.5 * sm),
+            0.62,
+            0.15,
+            -0.50,
+            0.15,
+        ),  # hollow
         (0.030 * old, 0.48, 0.13, -0.80, 0.13),  # jowl
         (0.036, 0.0, 0.29, -0.65, 0.17),  # muzzle
-        (-0.020 * (0.6 + sm), face.mouth_half * 1.04, 0.035, face.mouth_b + 0.06 * sm - 0.04 * face.frown, 0.035),
+        (
+            -0.020 * (0.6 + sm),
+            face.mouth_half * 1.04,
+            0.035,
+            face.mouth_b + 0.06 * sm - 0.04 * face.frown,
+            0.035,
+        ),
         (-0.012, 0.0, 0.022, -0.535, 0.05),  # philtrum and its two ridges
         (0.007, 0.035, 0.016, -0.535, 0.05),
-        (0.050 + 0.015 * masc + 0.030 * face.chin, 0.0, 0.12 + 0.06 * masc, -0.935 - 0.03 * face.face_len, 0.09),
+        (
+            0.050 + 0.015 * masc + 0.030 * face.chin,
+            0.0,
+            0.12 + 0.06 * masc,
+            -0.935 - 0.03 * face.face_len,
+            0.09,
+        ),
         (-0.020, 0.80, 0.16, 0.22, 0.2),  # temples
         (0.012, 0.30, 0.2, 0.50, 0.14),  # forehead
         (0.020 * masc, 0.80, 0.16, -0.62, 0.16),  # angle of the jaw
@@ -113,7 +131,10 @@ def _bump_table(face: Face) -> list[tuple[Value, Value, Value, Value, Value]]:
 def _bumps(face: Face, line: Tensor) -> Tensor:
     """Sum of the table's bumps, [B, T, T]."""
     like = face.gender
-    rows = [torch.cat([torch.as_tensor(v, device=like.device).expand_as(like) for v in c], 1) for c in zip(*_bump_table(face), strict=True)]
+    rows = [
+        torch.cat([torch.as_tensor(v, device=like.device).expand_as(like) for v in c], 1)
+        for c in zip(*_bump_table(face), strict=True)
+    ]
     height, a0, width, b0, tall = rows  # each [B, K, 1]
     across = bell(line.abs() - a0, width)
     upward = bell(line - b0, tall).mul_(height)
@@ -125,7 +146,11 @@ def _nose(face: Face, a: Tensor, b: Tensor) -> Tensor:
     b = b / (1.0 + 0.13 * face.nose_len)
     a = a - 0.03 * face.asym * smoothstep(b, 0.1, -0.4)
     aa, wide = a.abs(), 1.0 + 0.16 * face.nose_width
-    profile = 0.022 + (0.092 + 0.034 * masc) * size * smoothstep(b, 0.20, -0.42) + 0.030 * smoothstep(b, -0.05, -0.34)
+    profile = (
+        0.022
+        + (0.092 + 0.034 * masc) * size * smoothstep(b, 0.20, -0.42)
+        + 0.030 * smoothstep(b, -0.05, -0.34)
+    )
     profile = profile * smoothstep(b, -0.475, -0.395) * smoothstep(b, 0.30, 0.02)
     half = (0.056 + 0.056 * smoothstep(b, -0.04, -0.40) + 0.010 * masc) * wide
     ridge = profile * (0.66 * bell(a, half) + 0.34 * bell(a, half * 2.2))

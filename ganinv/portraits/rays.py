@@ -145,7 +145,9 @@ class Rays:
             index = index[rows]
             fields = {name: field[rows] for name, field in fields.items()}
         chosen = Rays(self.scene, self.canvas, images, index.gather(1, columns))
-        return Patch(chosen, {name: columns_of(field, columns) for name, field in fields.items()}, rows, columns)
+        return Patch(
+            chosen, {name: columns_of(field, columns) for name, field in fields.items()}, rows, columns
+        )
 
     def paint(self, colour: Tensor, coverage: Tensor, z: Tensor, softness: float = 0.02) -> None:
         """Blend a layer over the canvas: colour [B, 3, M], coverage and world z [B, 1, M], soft z-test."""

@@ -21,7 +21,15 @@ from ganinv.portraits.layers.star import AXES, CENTRE
 from ganinv.portraits.layers.torso import torso
 from ganinv.portraits.noise import noise_from_seeds
 from ganinv.portraits.rays import Canvas, Scene, pack, ray_grid
-from ganinv.portraits.scene import CAMERA, EYE_LINE, FRAME, make_lights, make_palette, make_pose, plane_directions
+from ganinv.portraits.scene import (
+    CAMERA,
+    EYE_LINE,
+    FRAME,
+    make_lights,
+    make_palette,
+    make_pose,
+    plane_directions,
+)
 from ganinv.portraits.tensors import Value, constant, ellipsoid_terms
 from ganinv.portraits.textures import make_textures
 
@@ -52,7 +60,9 @@ def render(attributes: Mapping[str, Tensor], size: int, *, supersample: int = 2)
         raise UsageError(f"supersample {supersample}: give 1 to 8")
     count = check_attributes(attributes)
     if "seed" not in attributes:
-        raise UsageError("no value for seed: give an integer for each portrait, from which its own noise is made")
+        raise UsageError(
+            "no value for seed: give an integer for each portrait, from which its own noise is made"
+        )
     chunk = max(1, _CHUNK_RAYS // (size * supersample) ** 2)
     pictures = torch.empty(count, 3, size, size, device=attributes["seed"].device)
     with torch.inference_mode():
@@ -107,7 +117,9 @@ class _Pixels:
         self.y = up[:, None].expand(size, size).reshape(1, 1, -1)
         self.slack = FRAME / size
         self.camera = scene.pose.camera
-        self.direction = scene.pose.turn_to_head(plane_directions(self.x, self.y).expand(len(self.camera), -1, -1))
+        self.direction = scene.pose.turn_to_head(
+            plane_directions(self.x, self.y).expand(len(self.camera), -1, -1)
+        )
         middle = self.camera + self.direction * CAMERA[2]
         self.head_x, self.head_y = middle[:, :1], middle[:, 1:2]
         """where the rays pass the middle of the head, head space"""

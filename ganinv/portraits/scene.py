@@ -123,7 +123,9 @@ class Palette:
 
 def make_lights(attributes: Mapping[str, Tensor], pose: Pose, palette: Palette) -> Lights:
     """Key from its two angles; fill from the other side in front, rim from the other side behind."""
-    azimuth, elevation = (torch.deg2rad(attributes[n].float()).view(-1, 1, 1) for n in ("light_az", "light_el"))
+    azimuth, elevation = (
+        torch.deg2rad(attributes[n].float()).view(-1, 1, 1) for n in ("light_az", "light_el")
+    )
     warm = attributes["light_warm"].float().view(-1, 1, 1)
     key = torch.cat((azimuth.sin() * elevation.cos(), elevation.sin(), azimuth.cos() * elevation.cos()), 1)
     side = torch.sign(azimuth + 1e-3)
@@ -154,7 +156,11 @@ def make_palette(attributes: Mapping[str, Tensor]) -> Palette:
     skin = ramp(a["skin"], SKIN) * (1.0 + undertone * constant((0.02, -0.03, -0.10), undertone))
     pigment = mix(ramp(a["hair_light"], HAIR_BROWN), ramp(a["hair_light"], HAIR_RED), share["hair_red"])
     grey = smoothstep(share["age"], 42.0, 76.0) * share["grey"]
-    tint = mix(constant((0.88, 0.52, 0.52), skin), constant((0.80, 0.62, 0.66), skin), smoothstep(share["skin"], 0.4, 0.9))
+    tint = mix(
+        constant((0.88, 0.52, 0.52), skin),
+        constant((0.80, 0.62, 0.66), skin),
+        smoothstep(share["skin"], 0.4, 0.9),
+    )
     lip = skin * tint
     lip = mix(lip, lip * constant((0.95, 0.72, 0.75), skin), 0.6 * (1.0 - share["gender"]))
     lip = mix(lip, ramp(a["makeup_hue"], LIPSTICK), 0.65 * share["makeup"])

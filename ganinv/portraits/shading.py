@@ -85,7 +85,9 @@ def shade_hair(rays: Rays, hair: Strands) -> Tensor:
     rim = dot(normal, lights.rim).clamp_(0.0, 1.0) * power((1.0 - facing).clamp_(min=1e-9), 1.6) * 1.1
     first = lobe(half_key, -0.06, 46.0) * smoothstep(to_key, -0.1, 0.4) * (0.5 + fine).clamp_(min=0.0)
     first = first * hair.lit * (0.40 * (1.0 - 0.7 * curl))
-    second = lobe(half_key, 0.12, 16.0) * smoothstep(to_key, -0.2, 0.5) * hair.lit * (0.85 * (1.0 - 0.35 * curl))
+    second = (
+        lobe(half_key, 0.12, 16.0) * smoothstep(to_key, -0.2, 0.5) * hair.lit * (0.85 * (1.0 - 0.35 * curl))
+    )
     third = lobe(half_fill, 0.0, 30.0) * ambient * 0.10
     albedo = palette.hair * (1.12 + 0.84 * fine + 0.56 * hair.locks).clamp_(min=0.168)
     albedo = mix(albedo, colour("#c9c6c2", fine), 0.5 * palette.grey * (2.2 * fine).clamp_(0.0, 1.0))

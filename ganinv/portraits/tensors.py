@@ -104,7 +104,9 @@ def constant(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=like.device).view(1, -1, 1)
 
 
-def ellipsoid_terms(origin: Tensor, direction: Tensor, centre: Tensor, axes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def ellipsoid_terms(
+    origin: Tensor, direction: Tensor, centre: Tensor, axes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Ray o + t d against an ellipsoid: (q, h, D) with t = (-h -+ sqrt(D)) / q; D < 0 means a miss."""
     o, d = (origin - centre) / axes, direction / axes
     q, h = dot(d, d), dot(o, d)

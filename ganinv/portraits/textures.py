@@ -78,7 +78,9 @@ def _cap_height(face: Face, noise: Noise, shape: Surface, distance: Tensor, line
     return height + 0.05 * curls * smoothstep(distance, 0.0, 0.2) - 0.11 * smoothstep(distance, 0.015, -0.11)
 
 
-def _light_left(points: Tensor, blocker: Tensor, light: Tensor, steps: tuple[float, ...], spread: float) -> Tensor:
+def _light_left(
+    points: Tensor, blocker: Tensor, light: Tensor, steps: tuple[float, ...], spread: float
+) -> Tensor:
     """1 = lit .. 0.07 = in shadow: march from the points [B, 3, T*T] to the light and look below `blocker`."""
     blocked = torch.zeros_like(points[:, :1])
     for step in steps:
@@ -104,7 +106,9 @@ def make_textures(face: Face, noise: Noise, light: Tensor, texels: int) -> Textu
     cap = _cap_height(face, noise, shape, distance, line)
     hair = smoothstep(distance, -0.02, 0.04) * (1.0 - smoothstep(face.recede, 0.97, 1.0))
     both = shape.head + (cap - shape.head).clamp(min=0.0) * hair
-    direction = torch.stack([x.expand(1, texels, texels) for x in chart.from_chart(row, column)], 1).view(1, 3, -1)
+    direction = torch.stack([x.expand(1, texels, texels) for x in chart.from_chart(row, column)], 1).view(
+        1, 3, -1
+    )
     head_points = direction * shape.head.view(-1, 1, texels * texels)
     cap_points = direction * cap.view(-1, 1, texels * texels)
     lit = _blur(_light_left(head_points, both, light, (0.05, 0.12, 0.24, 0.42), 0.42), 0.0)

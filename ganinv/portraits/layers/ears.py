@@ -46,7 +46,13 @@ def _ear(rays: Rays, side: float) -> None:
     normal = rays.pose.turn_to_world(turn.T @ normalise(normal + bend))
     albedo = rays.palette.skin * constant((1.05, 0.86, 0.82), up) * (1.0 - 0.45 * bowl - 0.18 * ridge)
     surface = Surface(
-        normal, albedo, 0.9 - 0.35 * bowl, 0.85 - 0.4 * bowl, specular=0.04, gloss=12.0, wrap=1.3 * skin_wrap(up)
+        normal,
+        albedo,
+        0.9 - 0.35 * bowl,
+        0.85 - 0.4 * bowl,
+        specular=0.04,
+        gloss=12.0,
+        wrap=1.3 * skin_wrap(up),
     )
     z = rays.pose.to_world(rays.at(distance))[:, 2:]
     rays.paint(shade(rays, surface), smoothstep(inside / q, 0.0, 0.9 * rays.step), z, 0.03)

@@ -37,7 +37,9 @@ def eyes(rays: Rays, fields: dict[str, Tensor]) -> Tensor:
     a, b, edge = fields["a"], fields["b"], rays.edge
     eye = lids(rays.face, a.abs())
     ball = _ball(rays, a)
-    seen = smoothstep(eye.upper - b, -0.6 * edge, 0.8 * edge) * smoothstep(b - eye.lower, -0.6 * edge, 0.8 * edge)
+    seen = smoothstep(eye.upper - b, -0.6 * edge, 0.8 * edge) * smoothstep(
+        b - eye.lower, -0.6 * edge, 0.8 * edge
+    )
     seen = seen * above(eye.bulge)
     inside_iris = smoothstep(ball.iris, 1.0 + 0.7 * ball.edge, 1.0 - 0.7 * ball.edge)
     shown = _surface(rays, ball, eye, inside_iris, b, fields["lit"])

@@ -32,7 +32,9 @@ def glasses(rays: Rays) -> None:
     tilt = 0.5 * smoothstep(y.abs(), 0.0, 1.0) + 0.2 * (y + 0.035).sign()
     normal = rays.pose.turn_to_world(normalise(torch.cat((0.6 * x, tilt, torch.ones_like(x)), 1)))
     z = rays.pose.to_world(rays.at(distance))[:, 2:]
-    metal = Surface(normal, rays.palette.frame * 0.9, 1.0, 1.0, specular=0.30, gloss=30.0, wrap=0.1 * skin_wrap(x))
+    metal = Surface(
+        normal, rays.palette.frame * 0.9, 1.0, 1.0, specular=0.30, gloss=30.0, wrap=0.1 * skin_wrap(x)
+    )
     colour = shade(rays, metal)
     streak = smoothstep((5.0 * x + 8.0 * y + rays.noise.glare + 0.06 * face.yaw).sin_(), 0.62, 0.98)
     glare = 0.15 * streak + 0.03 + 0.10 * smoothstep(y, -0.1, 0.15)

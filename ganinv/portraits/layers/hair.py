@@ -37,7 +37,9 @@ def cap(rays: Rays) -> None:
     z = rays.pose.to_world(hit.point)[:, 2:]
     # Strands reach at most 0.25 over the hairline; what lies behind the painted depth does not show.
     in_front, hairy = above(z - rays.depth() + 0.03), above(distance + 0.25) * above(0.97 - rays.face.recede)
-    found = rays.select(shell * in_front * hairy, {**hit.fields(), "shell": shell, "distance": distance, "z": z})
+    found = rays.select(
+        shell * in_front * hairy, {**hit.fields(), "shell": shell, "distance": distance, "z": z}
+    )
     if found:
         _paint_cap(found.rays, Hit.of(found.fields), found.fields)
 

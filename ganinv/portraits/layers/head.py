@@ -10,7 +10,7 @@ from ganinv.portraits.features import frame_mask
 from ganinv.portraits.layers import skin
 from ganinv.portraits.layers.eyes import eyes
 from ganinv.portraits.layers.glasses import lens_plane
-from ganinv.portraits.layers.mouth import open_mouth
+from ganinv.portraits.layers.mouth import lower_face, open_mouth
 from ganinv.portraits.layers.star import Hit, surface_normal, trace
 from ganinv.portraits.rays import Rays
 from ganinv.portraits.shading import Surface, shade, skin_wrap
@@ -20,7 +20,9 @@ from ganinv.portraits.tensors import above, normalise, smoothstep, spot
 def head(rays: Rays) -> None:
     """Paint the head without its hair."""
     hit = trace(rays, rays.textures.head_height, 1.02, 11, 0.03)
-    coverage = torch.rsub(smoothstep(hit.miss, 0.2 * rays.step, 1.6 * rays.step), 1.0) * above(hit.inside + 0.02)
+    coverage = torch.rsub(smoothstep(hit.miss, 0.2 * rays.step, 1.6 * rays.step), 1.0) * above(
+        hit.inside + 0.02
+    )
     found = rays.select(coverage, {**hit.fields(), "coverage": coverage})
     if found:
         _paint(found.rays, Hit.of(found.fields), found.fields["coverage"])
@@ -78,7 +80,7 @@ def _details(rays: Rays, state: skin.SkinState, a: Tensor, b: Tensor) -> None:
     patch = rays.select(inside(0.66, -1.02, -0.32), fields)
     if patch:
         f = patch.fields
-        results = skin.lower_face(patch.rays, f["albedo"], f["a"], f["b"])
+        results = lower_face(patch.rays, f["albedo"], f["a"], f["b"])
         for field, value in zip((state.albedo, state.nostril, state.lip, state.mouth), results, strict=True):
             patch.put(field, value)
 
@@ -88,14 +90,18 @@ def _roughen(normal: Tensor, state: skin.SkinState) -> Tensor:
     bristle = state.beard * state.bristle
     x, y, z = normal.split(1, 1)
     return normalise(
-        torch.cat((x + state.rough + 0.5 * bristle, y - 0.18 * state.lines + state.rough + 0.3 * bristle, z), 1)
+        torch.cat(
+            (x + state.rough + 0.5 * bristle, y - 0.18 * state.lines + state.rough + 0.3 * bristle, z), 1
+        )
     )
 
 
 def _specular(rays: Rays, state: skin.SkinState, a: Tensor, b: Tensor) -> Tensor:
     """Strength of the highlight: nose, forehead and cheeks shine, beard and brows do not."""
     aa = a.abs()
-    shine = (0.075 + 0.08 * spot(a, b, 0.0, -0.28, 0.13, 0.22)).add_(spot(a, b, 0.0, 0.5, 0.4, 0.2), alpha=0.05)
+    shine = (0.075 + 0.08 * spot(a, b, 0.0, -0.28, 0.13, 0.22)).add_(
+        spot(a, b, 0.0, 0.5, 0.4, 0.2), alpha=0.05
+    )
     shine.add_(spot(aa, b, 0.5, -0.2, 0.2, 0.15), alpha=0.03)
     shine.mul_(1.0 - 0.65 * state.lip).mul_(1.0 - 0.7 * state.beard).mul_(1.0 - 0.5 * state.brow)
     shine.add_(state.lip, alpha=0.16).mul_(1.0 + 0.25 * smoothstep(rays.face.skin, 0.4, 0.9))
@@ -111,7 +117,15 @@ def _silhouette(aa: Tensor, b: Tensor) -> Tensor:
 def _on_top(rays: Rays, hit: Hit, colour: Tensor, normal: Tensor, lit: Tensor, mouth: Tensor) -> None:
     """Write the inside of the mouth, the eyes and the shadow of glasses into `colour`."""
     face, aa = rays.face, hit.a.abs()
-    fields = {"a": hit.a, "b": hit.b, "colour": colour, "normal": normal, "lit": lit, "mouth": mouth, "point": hit.point}
+    fields = {
+        "a": hit.a,
+        "b": hit.b,
+        "colour": colour,
+        "normal": normal,
+        "lit": lit,
+        "mouth": mouth,
+        "point": hit.point,
+    }
     patch = rays.select(mouth - 0.002, fields)
     if patch:
         patch.put(colour, open_mouth(patch.rays, patch.fields))

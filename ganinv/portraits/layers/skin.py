@@ -44,7 +44,9 @@ def base_skin(rays: Rays, hit: Hit) -> SkinState:
     mottle = 0.6 * _noise(rays, 0, 1.3, a, b) + 0.4 * _noise(rays, 1, 3.1, a, b)
     fine = _noise(rays, 0, 7.0, a, b)
     albedo = rays.palette.skin * (1.0 + (0.07 * mottle + 0.05 * fine) * (1.0 - 0.5 * face.young))
-    red = (0.10 + 0.55 * spot(aa, b, 0.50, -0.27, 0.24, 0.16)).add_(spot(a, b, 0.0, -0.38, 0.16, 0.10), alpha=0.45)
+    red = (0.10 + 0.55 * spot(aa, b, 0.50, -0.27, 0.24, 0.16)).add_(
+        spot(a, b, 0.0, -0.38, 0.16, 0.10), alpha=0.45
+    )
     red.add_(spot(a, b, 0.0, -0.93, 0.2, 0.12), alpha=0.25)
     red.addcmul_(spot(aa, b, 0.56, -0.20, 0.2, 0.12), 0.3 * face.makeup)
     red = red.mul_(_lightness(rays)).clamp_(0.0, 1.2)
@@ -69,13 +71,15 @@ def _lightness(rays: Rays) -> Tensor:
     return 1.0 - 0.55 * smoothstep(rays.face.skin, 0.3, 0.8)
 
 
-def _darken_lines(albedo: Tensor, lines: Tensor) -> Tensor:
+def darken_lines(albedo: Tensor, lines: Tensor) -> Tensor:
     return albedo * (1.0 - lines.clamp(0.0, 1.2) * constant((0.289, 0.34, 0.357), lines))
 
 
 def freckles(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Albedo with freckles over cheeks and nose."""
-    where = (spot(a.abs(), b, 0.40, -0.2, 0.3, 0.16) + 0.7 * spot(a, b, 0.0, -0.2, 0.2, 0.15)).clamp_(0.0, 1.0)
+    where = (spot(a.abs(), b, 0.40, -0.2, 0.3, 0.16) + 0.7 * spot(a, b, 0.0, -0.2, 0.2, 0.15)).clamp_(
+        0.0, 1.0
+    )
     amount = smoothstep(_noise(rays, 0, 6.5, a, b), 0.24, 0.36) * rays.face.freckle * where
     return albedo * (1.0 - amount * constant((0.348, 0.522, 0.58), a))
 
@@ -94,13 +98,17 @@ def upper_face(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor
     lines.addcmul_(bag, 0.105 + 0.525 * face.old)
     squared, _ = segment(aa, b, (0.075, 0.17), (0.065, 0.30))
     lines.addcmul_(decay(squared, 0.012 + 0.3 * edge), 0.5 * face.old)
-    albedo = _darken_lines(albedo, lines)
+    albedo = darken_lines(albedo, lines)
     eye = lids(face, aa)
     wide = eye.side.abs()
     fold_height = face.lid_up + 0.036 + 0.008 * (1.0 - face.gender) - 0.018 * face.old
     fold = eye.base + fold_height * power((1.0 - (0.86 * eye.side).square_()).clamp_(min=0.0), 0.6)
     crease = bell(b - fold, 0.012 + 0.4 * edge) * smoothstep(wide, 1.16, 0.85)
-    lid = smoothstep(b - eye.upper, -0.005, 0.01) * smoothstep(b - fold, 0.10, -0.03) * smoothstep(wide, 1.3, 0.8)
+    lid = (
+        smoothstep(b - eye.upper, -0.005, 0.01)
+        * smoothstep(b - fold, 0.10, -0.03)
+        * smoothstep(wide, 1.3, 0.8)
+    )
     albedo = albedo * (1.0 - (0.42 + 0.12 * face.old) * crease)
     albedo = albedo * (1.0 + (palette.eyelid - 1.0) * (0.75 * lid))
     along = brow_along(face, aa)
@@ -127,34 +135,6 @@ def _forehead_lines(rays: Rays, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return lines, tilt
 
 
-def lower_face(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Folds, nostrils and lips: (albedo, nostril, lip, inside of the mouth)."""
-    face, aa, edge = rays.face, a.abs(), rays.edge
-    half, level = face.mouth_half, face.mouth_b
-    squared, t = segment(aa, b, (0.185, -0.40), (half + 0.085, level + 0.05))
-    fold = 0.08 + 0.32 * face.smiling + 0.52 * face.old
-    lines = decay(squared, 0.020 + 0.3 * edge) * smoothstep(t, 1.0, 0.6) * fold
-    squared, t = segment(aa, b, (half + 0.045, level - 0.03), (half + 0.07, level - 0.20))
-    lines.addcmul_(decay(squared, 0.018 + 0.3 * edge) * (1.0 - t), 0.6 * face.old)
-    albedo = _darken_lines(albedo, lines)
-    hole_a, hole_b = 0.072 * (1.0 + 0.16 * face.nose_width), -0.458 * (1.0 + 0.13 * face.nose_len)
-    nostril = spot((a - 0.03 * face.asym).abs_(), b, hole_a, hole_b, 0.038, 0.017)
-    albedo = albedo * (1.0 - 0.80 * nostril)
-    mouth = lips(face, a)
-    wide = mouth.side.abs()
-    lip = smoothstep(mouth.top - b, -0.8 * edge, edge) * smoothstep(b - mouth.bottom, -0.8 * edge, edge)
-    lip = lip * smoothstep(wide, 1.02, 0.97)
-    inside = smoothstep(mouth.inner_up - b, -0.7 * edge, 0.7 * edge) * smoothstep(b - mouth.inner_low, -0.7 * edge, 0.7 * edge)
-    inside = inside * smoothstep(wide, 1.0, 0.92) * smoothstep(face.open, 0.02, 0.15)
-    chaps = 1.0 + 0.18 * skin_noise(rays.noise, 0, 12.0 * a, 2.4 * b)
-    chaps = chaps * (1.0 - 0.16 * smoothstep(b - mouth.centre, -0.01, 0.02))
-    albedo = mix(albedo, rays.palette.lip * chaps, lip * (0.88 - 0.175 * face.old))
-    parting = bell(b - mouth.centre, 0.011 + 0.35 * edge) * smoothstep(wide, 1.08, 0.9)
-    albedo = albedo * (1.0 - parting * (0.62 - 0.62 * smoothstep(face.open, 0.1, 0.4)))
-    corner = spot(aa, b, 1.01 * half, level + 0.060 * face.smiling - 0.045 * face.frown, 0.028, 0.022)
-    return albedo * (1.0 - 0.40 * corner), nostril, lip, inside
-
-
 def beard(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Beard, or the shadow of a shaved one: (albedo, opacity, noise)."""
     face, palette = rays.face, rays.palette
@@ -164,7 +144,9 @@ def beard(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Ten
     density = mask * (1.0 + 0.9 * bristle * (1.0 - mask)) * smoothstep(face.beard, 0.02, 0.55)
     cover = smoothstep(density + 0.55 * bristle * density.clamp(0.0, 1.0) * (1.2 - face.beard), 0.15, 0.85)
     cover = cover * smoothstep(face.beard, 0.0, 0.12)
-    shaved = 0.18 * face.gender * _lightness(rays) * above(0.05 - face.beard) * smoothstep(face.gender, 0.6, 0.9)
+    shaved = (
+        0.18 * face.gender * _lightness(rays) * above(0.05 - face.beard) * smoothstep(face.gender, 0.6, 0.9)
+    )
     albedo = albedo * (1.0 - mask * (shaved * constant((1.0, 0.8, 0.6), a)))
     tone = mix(palette.hair_pigment * 0.75, colour("#b5b3b0", a), 0.95 * palette.grey)
     opacity = cover * (0.30 + 0.62 * smoothstep(face.beard, 0.1, 0.6))

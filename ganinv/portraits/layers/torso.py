@@ -40,7 +40,9 @@ class _Solid:
 def torso(rays: Rays) -> None:
     """Paint neck, shoulders and clothes."""
     masc = rays.face.gender
-    chest_axes = stack3(1.42 + 0.22 * masc + 0.08 * rays.face.fwidth, torch.full_like(masc, 1.13), torch.full_like(masc, 0.82))
+    chest_axes = stack3(
+        1.42 + 0.22 * masc + 0.08 * rays.face.fwidth, torch.full_like(masc, 1.13), torch.full_like(masc, 0.82)
+    )
     shoulder_axes = stack3(0.80 + 0.10 * masc, 0.66 + 0.03 * masc, torch.full_like(masc, 0.44))
     chest = _ellipsoid(rays, (0.0, -2.47, -0.42), chest_axes)
     shoulders = _ellipsoid(rays, (0.0, -1.85, -0.40), shoulder_axes)
