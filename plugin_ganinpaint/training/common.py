@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import signal
 import threading
@@ -48,27 +49,28 @@ class Networks(nn.Module):
             self.mixing.eval()
         return self
 
-    def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> Tensor:
-        """w_out (P * N, num_ws, w_dim) of N erased pictures and P passes' codes `w_rand` (P * N, num_ws, w_dim)."""
+    def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> tuple[Tensor, Tensor]:
+        """w_out (P * N, num_ws, w_dim) of N erased pictures and P passes' codes `w_rand`, and w_enc (N, ...) behind it."""
         with torch.set_grad_enabled(self.codes_learn and torch.is_grad_enabled()):
             w_enc = self.encoder(erased, visible).float()
-            return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand).float()
+            with torch.autocast(w_enc.device.type, enabled=False):  # codes stay in full precision, and cost nothing
+                return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand), w_enc
 
     def forward(
         self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """Codes w_out and, in stage 2, skip features (none in stage 1).
+    ) -> tuple[Tensor, dict[int, Tensor], Tensor]:
+        """Codes w_out, skip features (none in stage 1) and w_enc.
 
         `draw` renders codes; stage 2 needs it to see its own first answer. It is handed in because the generator is no
         part of what is trained.
         """
-        w_out = self.codes(erased, visible, w_rand)
+        w_out, w_enc = self.codes(erased, visible, w_rand)
         if self.skip is None:
-            return w_out, {}
+            return w_out, {}, w_enc
         with torch.no_grad():
             first = draw(w_out)
         passes = len(w_rand) // len(erased)
-        return w_out, self.skip(erased.repeat(passes, 1, 1, 1), visible.repeat(passes, 1, 1, 1), first)
+        return w_out, self.skip(erased.repeat(passes, 1, 1, 1), visible.repeat(passes, 1, 1, 1), first), w_enc
 
 
 def render(backbone: Backbone, ws: Tensor, deltas: dict[int, Tensor] | None = None) -> Tensor:
@@ -137,3 +139,13 @@ class PoliteStop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def derive_seed(seed: int, stage: int, use: str) -> int:
+    """A seed for one use, unrelated to those for others."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{use}".encode()).digest()[:7], "little")
+
+
+def crossed(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return before // every != after // every

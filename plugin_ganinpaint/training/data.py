@@ -27,7 +27,8 @@ class Batch:
 
     image (N, 3, R, R); visible (N, 1, R, R); w_rand (P * N, num_ws, w_dim); where (P * N, 1, R, R);
     targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
-    edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the discriminator.
+    edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the discriminator;
+    w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is false (real pictures).
     """
 
     image: Tensor
@@ -38,6 +39,8 @@ class Batch:
     target_of: Tensor
     edit: Tensor | None
     reals: Tensor
+    w_true: Tensor
+    has_code: Tensor
     passes: int
 
     @property
@@ -78,7 +81,7 @@ class Sampler:
             targets, target_of, edit = self._edited(image, w_true, is_real, target_of)
         all_real = self.config.data.real_reals and self.bank is not None
         reals = self._real_pictures(n) if all_real else image
-        return Batch(image, visible, w_rand, where, targets, target_of, edit, reals, passes)
+        return Batch(image, visible, w_rand, where, targets, target_of, edit, reals, w_true, ~is_real, passes)
 
     def codes(self, count: int) -> Tensor:
         """Codes (count, num_ws, w_dim) of fresh latents, some of them two codes joined at a random layer."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -21,12 +19,12 @@ from ganinv.parts import Backbone, BackboneMismatchError, ConfigError, Discrimin
 from .. import losses
 from ..config import NetworkConfig
 from . import stage1, stage2
-from .common import Ema, Networks, PoliteStop, TrainingError, rate_factor
+from .common import Ema, Networks, PoliteStop, TrainingError, crossed, derive_seed, rate_factor
 from .data import Batch, Sampler
 from .edits import Edits
 from .monitor import PROBES, Monitor, Probe
 from .settings import TrainConfig
-from .state import load_state, save_state, state_path
+from .state import changed_fields, load_state, save_state, state_path
 
 Report = Callable[[str], None]
 
@@ -42,10 +40,12 @@ class Ending:
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """The devices and the precision that the configuration asks for, launched."""
-    precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[config.precision]
+    """The devices that the configuration asks for, launched.
+
+    Fabric's own mixed precision would also round the inputs, codes and pictures among them; `StageRun.autocast` does not.
+    """
     strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
     fabric.launch()
     return fabric
 
@@ -103,6 +103,11 @@ class StageRun:
         self.wrapped_d, self.d_optimiser = self.fabric.setup(self.discriminator, d_optimiser)
         self.wrapped_d.mark_forward_method("features")
 
+    def autocast(self) -> torch.autocast:
+        """The context in which networks compute."""
+        enabled = self.config.precision == "bfloat16"
+        return torch.autocast(self.fabric.device.type, dtype=torch.bfloat16, enabled=enabled)
+
     # ------------------------------------------------------------------------------------------------ one step
 
     def train_step(self, progress: float) -> dict[str, Tensor]:
@@ -111,7 +116,10 @@ class StageRun:
             stage2.set_frozen(self.networks, self.settings, progress)
         self._set_rates(progress)
         batch = self.sampler.draw()
-        terms, fakes = self._networks_step(batch)
+        if self.stage == 1 and self.images < self.settings.code_images:
+            terms, fakes = self._codes_step(batch), None
+        else:
+            terms, fakes = self._networks_step(batch)
         if fakes is not None:
             terms |= self._discriminator_step(batch, fakes)
         self.step += 1
@@ -122,7 +130,7 @@ class StageRun:
     def _networks_step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
         weights = self.config.losses
         self.discriminator.requires_grad_(False)
-        with self.fabric.autocast():
+        with self.autocast():
             shown, w_out = self.part.outputs(self.wrapped, self.backbone, batch)
             target = batch.targets[batch.target_of]
             terms = {"l2": losses.visible_l2(shown, target, batch.where)}
@@ -134,21 +142,33 @@ class StageRun:
                 terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
                 total = total + weights.perceptual * terms["perceptual"]
             fakes = None
-            if weights.adversarial > 0:
+            if weights.adversarial > 0 and self.step % weights.adversarial_every == 0:
                 fakes = self._fakes(shown, target, batch)
                 terms["adversarial"] = losses.generator_loss(self.discriminator(fakes), weights.adversarial_kind)
-                total = total + weights.adversarial * terms["adversarial"]
+                total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
             if weights.mode_seeking > 0 and batch.passes > 1:
                 terms["mode_seeking"] = self._mode_seeking(shown, batch)
                 total = total + weights.mode_seeking * terms["mode_seeking"]
-        self.optimiser.zero_grad()
-        self.fabric.backward(total)
-        norm = self.fabric.clip_gradients(self.networks, self.optimiser, max_norm=self.settings.clip, error_if_nonfinite=False)
-        self.optimiser.step()
+        terms["gradient"] = self._descend(total)
         self.discriminator.requires_grad_(True)
-        terms["loss"], terms["gradient"] = total, torch.as_tensor(norm)
-        terms["moved"] = (w_out - batch.w_rand).abs().mean()
+        terms["loss"], terms["moved"] = total, (w_out - batch.w_rand).abs().mean()
         return {name: value.detach() for name, value in terms.items()}, None if fakes is None else fakes.detach()
+
+    def _codes_step(self, batch: Batch) -> dict[str, Tensor]:
+        """The warm-up of stage 1: the encoder alone, against true codes."""
+        with self.autocast():
+            loss = stage1.code_distance(self.wrapped, self.backbone, batch)
+        return {"code": loss.detach(), "gradient": self._descend(loss)}
+
+    def _descend(self, loss: Tensor) -> Tensor:
+        """One optimiser step; returns the gradient's length before clipping."""
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.networks, self.optimiser, max_norm=self.settings.clip, error_if_nonfinite=False
+        )
+        self.optimiser.step()
+        return torch.as_tensor(norm).detach()
 
     def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
         (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)
@@ -170,13 +190,13 @@ class StageRun:
         return rows.transpose(0, 1).flatten(0, 1)
 
     def _discriminator_step(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
-        with self.fabric.autocast():
+        with self.autocast():
             real_logits, fake_logits = self.wrapped_d(batch.reals), self.wrapped_d(fakes)
             loss = losses.discriminator_loss(real_logits, fake_logits, self.config.losses.adversarial_kind)
         terms = {"discriminator": loss, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         every = self.config.losses.r1_every
-        if self.step % every == 0:
-            with self.fabric.autocast():
+        if self.step % (every * self.config.losses.adversarial_every) == 0:
+            with self.autocast():
                 terms["r1"] = losses.r1_penalty(self.wrapped_d, batch.reals)
             assert self.r1_gamma is not None
             loss = loss + terms["r1"] * (self.r1_gamma * every)
@@ -268,6 +288,22 @@ class StageRun:
 
     # ------------------------------------------------------------------------------------------------ state
 
+    def start_from(self, networks: dict[str, Tensor], discriminator: dict[str, Tensor] | None = None) -> None:
+        """Begin with trained weights, those of stage 1 for instance, instead of fresh ones; the skip encoder may be missing.
+
+        Raises:
+            ConfigError: they are of other sizes.
+        """
+        own = self.networks.state_dict()
+        wrong = [k for k, v in networks.items() if k not in own or own[k].shape != v.shape]
+        wrong += [k for k in own if k not in networks and not k.startswith("skip.")]
+        if wrong:
+            raise ConfigError(f"the weights to start from are of another size than `network` asks for: {', '.join(wrong[:3])}")
+        for state in (self.networks, self.ema.module):
+            state.load_state_dict(networks, strict=False)
+        if discriminator is not None:
+            self.discriminator.load_state_dict(discriminator)
+
     def save(self, on_save: Callable[[Networks], object]) -> None:
         """Write the state and hand the averaged networks to `on_save`; on every rank, the file by the first."""
         generators = self.fabric.all_gather(self.generator.get_state()).reshape(self.fabric.world_size, -1)
@@ -291,6 +327,11 @@ class StageRun:
         save_state(state_path(self.out, self.stage), state)
         on_save(self.ema.module)
 
+    def check_backbone(self, sha256: str, path: Path) -> None:
+        """Raise BackboneMismatchError where the state at `path` belongs to another generator."""
+        if sha256 != self.backbone.sha256:
+            raise BackboneMismatchError(f"{path} was trained on another backbone than {self.backbone.name!r}; give that one")
+
     def resume(self) -> None:
         """Go on from the stage's last state.
 
@@ -301,8 +342,7 @@ class StageRun:
         """
         path = state_path(self.out, self.stage)
         state = load_state(path, stage=self.stage)
-        if state["backbone_sha256"] != self.backbone.sha256:
-            raise BackboneMismatchError(f"{path} was trained on another backbone than {self.backbone.name!r}; give that one")
+        self.check_backbone(state["backbone_sha256"], path)
         if len(state["generators"]) != self.fabric.world_size:
             raise ConfigError(f"{path} ran on {len(state['generators'])} devices; resume it with devices={len(state['generators'])}")
         changed = changed_fields(json.loads(state["config"]), json.loads(json.dumps(asdict(self.config))))
@@ -319,25 +359,3 @@ class StageRun:
         self.generator.set_state(state["generators"][self.fabric.global_rank])
         torch.set_rng_state(state["global_generator"])
         self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
-
-
-def derive_seed(seed: int, stage: int, use: str) -> int:
-    """A seed for one use, unrelated to those for others."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{use}".encode()).digest()[:7], "little")
-
-
-def crossed(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (before, after]."""
-    return before // every != after // every
-
-
-def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the entries in which two nested tables differ."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += changed_fields(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(prefix + key)
-    return found

@@ -37,10 +37,9 @@ class Probe:
     def look(self, networks: Networks) -> tuple[dict[str, float], Tensor]:
         """Figures, and sample pictures (SAMPLES, N, 3, R, R)."""
         batch = replace(self.batch, w_rand=self.w_rand)
-        w_out, deltas = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws))
+        w_out, deltas, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws))
         shown = render(self.backbone, w_out, deltas)
         shown = shown.reshape(SAMPLES, -1, *shown.shape[1:]).clamp(-1, 1)
-        w_enc = networks.encoder(batch.erased, batch.visible).float()
         _, logits = networks.mixing.mix(w_enc.repeat(SAMPLES, 1, 1), batch.w_rand)
         figures = {
             "diversity": diversity(shown, 1 - batch.visible),

@@ -9,7 +9,7 @@ from ganinv.parts import ConfigError
 from ..losses import check_kind
 
 SETUPS = ("two-pass", "full-only", "partial-only", "classic")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,20 @@ class LossSettings:
     adversarial: float = 0.1
     adversarial_kind: str = "non-saturating"
     """"non-saturating" or "hinge"."""
+    adversarial_every: int = 1
+    """Steps between two that train and ask the discriminator; the term is weighted by it in turn."""
     judge_both: bool = False
     """True: the discriminator sees every output raw and composited; False: each output one way, half of them each."""
     r1_every: int = 16
-    """Steps between two R1 penalties, which are weighted by it in turn."""
+    """Discriminator steps between two R1 penalties, which are weighted by it in turn."""
     r1_gamma: float | None = None
     """Weight of R1; None = 0.0002 * resolution^2 / batch."""
     mode_seeking: float = 0.0
 
     def __post_init__(self) -> None:
         check_kind(self.adversarial_kind)
-        if self.r1_every < 1:
-            raise ConfigError(f"losses.r1_every is {self.r1_every}; give a number of steps, at least 1")
+        if min(self.r1_every, self.adversarial_every) < 1:
+            raise ConfigError("losses.r1_every and losses.adversarial_every are numbers of steps, at least 1")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class StageSettings:
     """Progress (0 to 1) from which the rate falls along a cosine to a hundredth."""
     clip: float = 10.0
     """Largest length of the whole gradient; longer ones are scaled down to it."""
+    code_images: int = 0
+    """Stage 1: pictures at the start on which the encoder learns the true codes directly, which is cheap; 0 = none."""
     thaw_from: float = 1.0
     """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 = never."""
     edit_share: float = 0.0
@@ -140,6 +144,8 @@ class TrainConfig:
     """Name or file of the frozen generator."""
     discriminator: str | None = None
     """Name or file; None = the backbone's own, NAME-discriminator."""
+    start_from: str | None = None
+    """A diverse-inpaint weight file, or the name of a shipped one, to begin with instead of fresh networks."""
     setup: str = "two-pass"
     """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations."""
     seed: int = 0

@@ -24,5 +24,18 @@ def parameter_groups(networks: Networks, settings: StageSettings) -> list[dict[s
 
 def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
     """Pictures (P * N, 3, R, R) of all passes and the codes w_out (P * N, num_ws, w_dim) behind them."""
-    w_out, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
+    w_out, _, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
     return render(backbone, w_out), w_out
+
+
+def code_distance(networks: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
+    """Mean squared distance of w_enc to the true codes, in units of the codes' spread; a scalar.
+
+    Our warm-up: pictures are generated, so the encoder can first learn codes directly. No picture is drawn and nothing goes
+    back through the generator, which makes such a step several times cheaper. Real pictures have no code and are left out.
+    """
+    _, _, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
+    known = batch.has_code[:, None, None]
+    error = ((w_enc - batch.w_true) * known).square().sum() / (known.sum() * w_enc[0].numel()).clamp_min(1)
+    spread = (batch.w_true - backbone.w_avg).square().mean().clamp_min(1e-12)
+    return error / spread

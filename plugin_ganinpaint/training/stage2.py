@@ -43,6 +43,6 @@ def set_frozen(networks: Networks, settings: StageSettings, progress: float) -> 
 
 def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
     """Pictures (P * N, 3, R, R) of all passes, edited where the batch says so, and the unedited codes w_out."""
-    w_out, deltas = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
+    w_out, deltas, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
     drawn = w_out if batch.edit is None else w_out + batch.edit
     return render(backbone, drawn, deltas), w_out

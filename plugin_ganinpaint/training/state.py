@@ -40,3 +40,15 @@ def load_state(path: Path, *, stage: int) -> dict[str, Any]:
     if state.get("stage") != stage:
         raise CheckpointError(f"{path} is a state of stage {state.get('stage')}; stage {stage} is needed")
     return state
+
+
+def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the entries in which two nested tables differ."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += changed_fields(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(prefix + key)
+    return found

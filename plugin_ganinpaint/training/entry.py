@@ -1,0 +1,208 @@
+"""`ganinv train --method diverse-inpaint`: from a configuration to weights. Registered in the group `ganinv.trainers`.
+
+Imports nothing heavy at the top, so that listing trainers stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganinv.parts import (
+    Backbone,
+    CheckpointError,
+    ConfigError,
+    Discriminator,
+    PluginError,
+    UsageError,
+    load_backbone,
+    load_config,
+    load_discriminator,
+)
+
+from .settings import TrainConfig
+from .state import load_state, state_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .loop import StageRun
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+STAGES = ("1", "2", "both")
+RESULT = "diverse-inpaint.safetensors"
+
+
+def train(
+    config: str | Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path,
+    backbone: str | None = None,
+    stage: str = "both",
+    resume: bool = False,
+    minutes: float | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train from a configuration file. The contract of every trainer; docs/training.md states it.
+
+    Args:
+        config: a YAML file, the name of one that ships with the plugin, or None for the backbone's own or the defaults.
+        overrides: "key=value".
+        out: folder for weights, states, log and sheets.
+        backbone: name or file, in place of the configuration's.
+        stage: "1", "2" (which needs stage 1 in `out`, or `start_from`) or "both".
+        resume: go on from the states in `out`.
+        minutes: wall time for each stage, earlier runs included; the learning rate then falls with whichever of time and
+            pictures is further on.
+        report: told a line now and then.
+
+    Returns:
+        {"outputs": [paths], "stages": {"1": {...}}}: how each stage ended, and its last figures.
+
+    Raises:
+        UsageError, ConfigError: what was asked for does not fit. CheckpointError: a file that cannot be used.
+        TrainingError: a loss is no longer finite.
+    """
+    settings = load_config(TrainConfig, find_config(config, backbone), overrides)
+    if backbone is not None:
+        settings = replace(settings, backbone=backbone)
+    generator = load_backbone(settings.backbone)
+    discriminator = load_discriminator(settings.discriminator or discriminator_name(settings.backbone))
+    return fit(
+        settings, generator, discriminator, Path(out), stage=stage, resume=resume, minutes=minutes, report=report
+    )
+
+
+def fit(
+    config: TrainConfig,
+    backbone: Backbone,
+    discriminator: Discriminator,
+    out: Path,
+    *,
+    stage: str = "both",
+    resume: bool = False,
+    minutes: float | None = None,
+    reals: Tensor | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) take the place of `data.real_images`."""
+    stages = check_request(out, stage, resume, minutes)
+    if discriminator.config.resolution != backbone.resolution:
+        raise ConfigError(
+            f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone draws "
+            f"{backbone.resolution} px: give the discriminator that was trained with it"
+        )
+    try:
+        from . import data, loop
+    except ModuleNotFoundError as error:
+        raise PluginError(f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'") from error
+    from ..config import NetworkConfig
+
+    networks = NetworkConfig.for_backbone(
+        backbone,
+        preset=config.network.preset,
+        gate=config.network.gate,
+        skip_resolutions=config.network.skip_resolutions,
+    )
+    if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
+        reals = data.load_real_images(config.data.real_images, backbone.resolution)
+    fabric = loop.make_fabric(config)
+    endings: dict[str, Any] = {}
+    for number in stages:
+        run = loop.StageRun(
+            fabric, config, number, backbone, discriminator, networks, out, reals=reals, report=report
+        )
+        if resume and state_path(out, number).is_file():
+            run.resume()
+        else:
+            _begin(run)
+        ending = run.run(minutes=minutes, on_save=_saver(run))
+        report(f"stage {number}: {ending.reason} after {ending.images} images")
+        endings[str(number)] = {
+            "reason": ending.reason, "images": ending.images, "seconds": round(ending.seconds, 1), **ending.figures
+        }
+        if ending.reason == "stopped":
+            break
+    return {"outputs": [str(out / RESULT), str(out / "log.jsonl")], "stages": endings}
+
+
+def check_request(out: Path, stage: str, resume: bool, minutes: float | None) -> list[int]:
+    """The stages to run.
+
+    Raises:
+        UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to resume.
+        CheckpointError: nothing to resume.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"stage {stage!r} is not known; possible: {', '.join(STAGES)}")
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"{minutes} minutes are not enough; give a number above 0")
+    stages = [1, 2] if stage == "both" else [int(stage)]
+    present = [n for n in stages if state_path(out, n).is_file()]
+    if present and not resume:
+        raise UsageError(f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder")
+    if resume and not present:
+        raise CheckpointError(f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume")
+    return stages
+
+
+def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
+    """The YAML file meant by a path, by the name of a shipped one, or by the backbone's name.
+
+    Raises:
+        ConfigError: neither a file nor a shipped name.
+    """
+    shipped = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    if config is None:
+        return shipped.get(backbone or TrainConfig.backbone)
+    path = Path(config).expanduser()
+    if path.is_file():
+        return path
+    if str(config) in shipped:
+        return shipped[str(config)]
+    raise ConfigError(f"no configuration {str(config)!r}: give a YAML file, or one of {', '.join(shipped)}")
+
+
+def discriminator_name(backbone: str) -> str:
+    """NAME for a shipped backbone (the loader knows its discriminator), NAME-discriminator.safetensors beside a file."""
+    path = Path(backbone).expanduser()
+    return str(path.with_name(f"{path.stem}-discriminator{path.suffix}")) if path.suffix else backbone
+
+
+def _begin(run: StageRun) -> None:
+    """Starting weights: those that the configuration names, or in stage 2 the averaged ones of stage 1."""
+    from ..weights import find_weights, load_networks
+
+    start = run.config.start_from
+    if run.stage == 2 and (start is None or state_path(run.out, 1).is_file()):
+        before = load_state(state_path(run.out, 1), stage=1)
+        run.check_backbone(before["backbone_sha256"], state_path(run.out, 1))
+        run.start_from(before["ema"], before["discriminator"])
+    elif start is not None:
+        found = load_networks(find_weights(run.backbone, start), run.backbone)
+        parts = {"encoder": found.encoder, "mixing": found.mixing, "skip": found.skip if run.stage == 2 else None}
+        run.start_from(
+            {f"{part}.{k}": v for part, net in parts.items() if net is not None for k, v in net.state_dict().items()}
+        )
+
+
+def _saver(run: StageRun) -> Callable[[Any], object]:
+    """Writes the averaged networks as a weight file, with how they were made."""
+    from dataclasses import asdict
+
+    from ..weights import save_networks
+
+    def save(networks: Any) -> str:
+        provenance = {
+            "stage": run.stage,
+            "images": run.images,
+            "perceptual": run.distance.name,
+            "edits": None if run.edits is None else run.edits.kind,
+            "config": {k: v for k, v in asdict(run.config).items() if k not in ("backbone", "discriminator", "start_from")},
+        }
+        return save_networks(run.out / RESULT, networks, backbone=run.backbone, provenance=provenance)
+
+    return save
