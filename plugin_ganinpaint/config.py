@@ -109,10 +109,10 @@ class NetworkConfig:
         """The networks that suit `backbone`.
 
         Args:
-            preset: size of all three networks; None: "ir-se-50" from 256 px on, "small" from 64 px on, else "tiny".
+            preset: size of all three networks; None: "ir-se-50" from 256 px, "small" from 64 px, else "tiny".
             gate: False for the ablation without a gate.
-            skip_resolutions: blocks that get skip features; None: those of 32, 64 and 128 that are at most half
-                the backbone's resolution (half of it where none is).
+            skip_resolutions: blocks that get skip features; None: those of 32, 64 and 128 that are at most
+                half the backbone's resolution (half of it where none is).
 
         Raises:
             ConfigError: a skip resolution that the backbone does not have, or above half its side.

@@ -91,11 +91,11 @@ class DiverseInpaint(InversionMethod):
         """Find `samples` codes and skip features for each picture; see `InversionMethod.invert`.
 
         Args:
-            images: float32 (N, 3, R, R) in [-1, 1]; rounded to 8 bits first, so that a result can be made again.
+            images: float32 (N, 3, R, R) in [-1, 1]; rounded to 8 bits first, so that results can be repeated.
             holes: (N, 1, R, R), 1 = erased; None erases nothing, all ones gives samples of the generator.
             truncation: of the random codes, 0 to 1.
-            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones: those
-                of a reference picture, a mix, or steps between two samples. `truncation` is then not applied.
+            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones:
+                those of a reference picture, a mix, or steps between samples. `truncation` is then ignored.
 
         Raises:
             UsageError: shapes, samples or a truncation that cannot work.

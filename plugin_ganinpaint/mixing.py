@@ -14,7 +14,9 @@ from .config import NetworkConfig
 
 
 class GatedMixing(nn.Module):
-    """w_out = sigmoid(g) * w_comb + (1 - sigmoid(g)) * w_rand; (w_comb, g) = NN_l([w_enc, w_rand]) for each layer l.
+    """w_out = sigmoid(g) * w_comb + (1 - sigmoid(g)) * w_rand, layer by layer.
+
+    (w_comb, g) = NN_l([w_enc, w_rand]) with weights of its own for each layer l.
 
     Codes are centred on w_avg and divided by w_std before the network sees them, and a pair is normalised
     together, so that the truncation of w_rand still shows. w_comb = w_enc + delta: the network starts at the

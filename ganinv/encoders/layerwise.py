@@ -11,9 +11,9 @@ from torch import Tensor, nn
 class LayerwiseLinear(nn.Module):
     """One equalised linear layer for each of `layers` style layers, computed as one batched matrix product.
 
-    Stored weights start as N(0, 1) / lr_mul and are multiplied by lr_mul / sqrt(in_features) in use. An `lr_mul`
-    above 1 makes Adam move the layer faster, which short trainings need: at 1 a weight of size 1 moves by the
-    learning rate a step.
+    Stored weights start as N(0, 1) / lr_mul and are multiplied by lr_mul / sqrt(in_features) in use.
+    An `lr_mul` above 1 makes Adam move the layer faster, which short trainings need: at 1 a weight of size 1
+    moves by the learning rate a step.
     """
 
     def __init__(
