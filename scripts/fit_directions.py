@@ -2,9 +2,9 @@
 
     python scripts/fit_directions.py --to ganinv/bundled/portraits-64-directions.safetensors
 
-The first entries of z are the normals of the renderer's attributes (scripts/train_portraits.py), so every sample's attributes are
-known without a classifier. The judge is used for one thing only: the unit, the length that moves its mean reading by one standard
-deviation over 5,000 samples.
+The first entries of z are the normals of the renderer's attributes (scripts/train_portraits.py), so every
+sample's attributes are known without a classifier. The judge is used for one thing only: the unit, the length
+that moves its mean reading by one standard deviation over 5,000 samples.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from ganinv.backbones.loading import load_backbone
-from ganinv.checkpoints import write_checkpoint
+from ganinv.backbones.loading import find_model, load_backbone
+from ganinv.checkpoints import read_checkpoint
+from ganinv.editing.directions import Direction, write_directions
 from ganinv.editing.fit import project_out, response, svm_normal, unit_length
 from ganinv.metrics.judge import load_judge
-from ganinv.portraits.attributes import ATTRIBUTE_NAMES
 
 DIRECTIONS = {
     "age": ("age", "older"),
@@ -34,23 +34,28 @@ DIRECTIONS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backbone", default="portraits-64")
-    parser.add_argument("--judge", type=Path, default=Path("ganinv/bundled/portraits-64-judge.safetensors"))
+    parser.add_argument("--judge", default="portraits-64")
     parser.add_argument("--method", choices=["response", "svm", "svm-orthogonal"], default="response")
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
 
     backbone, judge = load_backbone(args.backbone), load_judge(args.judge)
+    names = read_checkpoint(find_model(args.backbone, "generator")).provenance[
+        "attributes"
+    ]  # of the first entries of z
     generator = torch.Generator().manual_seed(2024)
     z = torch.randn(40_000, backbone.z_dim, generator=generator)
     normals = z * z.square().mean(1, keepdim=True).rsqrt()  # as the mapping sees them
-    normals = normals[:, : len(ATTRIBUTE_NAMES)]
+    normals = normals[:, : len(names)]
     with torch.no_grad():
         codes = torch.cat([backbone.map(part)[:, 0] for part in z.split(2000)])
         ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
-    index = {name: ATTRIBUTE_NAMES.index(attribute) for name, (attribute, _) in DIRECTIONS.items()}
+    index = {name: names.index(attribute) for name, (attribute, _) in DIRECTIONS.items()}
     if args.method == "response":
         rows = response(codes, normals)
         vectors = {name: rows[i] for name, i in index.items()}
@@ -61,19 +66,15 @@ def main() -> None:
             others = {name: torch.cat([stacked[:k], stacked[k + 1 :]]) for k, name in enumerate(vectors)}
             vectors = {name: project_out(vector, others[name]) for name, vector in vectors.items()}
 
-    tensors, config = {}, {}
+    directions = []
     for name, vector in vectors.items():
         attribute, about = DIRECTIONS[name]
         column = judge.column(attribute)
         unit = unit_length(backbone, ws, vector[None], lambda images, c=column: judge.read(images)[:, c])
-        tensors[name] = vector[None].clone()
-        config[name] = {"unit": unit, "layers": None, "about": about, "attribute": attribute}
-        print(f"{name:12} unit {unit:.3f}")
-    write_checkpoint(
-        args.to, tensors, kind="directions", family=backbone.family,
-        config={"backbone_sha256": backbone.sha256, "directions": config},
-        provenance={"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples},
-    )  # fmt: skip
+        directions.append(Direction(name, vector[None].clone(), unit, None, backbone.sha256, "", about))
+        print(f"{name:12} unit {unit:.3f}", flush=True)
+    provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
+    write_directions(args.to, directions, provenance=provenance)
 
 
 if __name__ == "__main__":

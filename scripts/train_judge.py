@@ -1,8 +1,9 @@
-"""Train the judge on its own renders: pairs of pictures of one person under another pose, light, expression and clothes.
+"""Train the judge on its own renders: pairs of pictures of one person under another pose, light, expression
+and clothes.
 
-    python scripts/train_judge.py render --out runs/judge --count 8000      # people; two pictures each
-    python scripts/train_judge.py train  --out runs/judge --minutes 20
-    python scripts/train_judge.py export --out runs/judge --to ganinv/bundled/portraits-64-judge.safetensors
+python scripts/train_judge.py render --out runs/judge --count 8000      # people; two pictures each
+python scripts/train_judge.py train  --out runs/judge --minutes 20
+python scripts/train_judge.py export --out runs/judge --to ganinv/bundled/portraits-64-judge.safetensors
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from ganinv.metrics.judge import Judge, JudgeConfig, r2_and_auc
 
 # What may differ between two pictures of one person.
 CIRCUMSTANCES = (
-    "yaw", "pitch", "roll", "smile", "gaze_x", "gaze_y", "brow_up", "light_az", "light_el", "light_warm", "light_ratio",
-    "bg_hue", "bg_sat", "bg_val", "cloth_hue", "cloth_sat", "cloth_val", "cloth_type",
+    "yaw", "pitch", "roll", "smile", "gaze_x", "gaze_y", "brow_up", "light_az", "light_el", "light_warm",
+    "light_ratio", "bg_hue", "bg_sat", "bg_val", "cloth_hue", "cloth_sat", "cloth_val", "cloth_type",
 )  # fmt: skip
 HELD_OUT = 500  # pairs at the end of the data, never trained on
 
 
 def render(out: Path, count: int, side: int, seed: int, shard: int = 250) -> None:
     """Shards of `[shard, 2, 3, side, side]` uint8 pictures and `[shard, 2, A]` attribute values."""
-    from ganinv.portraits import ATTRIBUTE_NAMES, sample_attributes
-    from ganinv.portraits import render as draw
+    from ganinv.portraits.attributes import ATTRIBUTE_NAMES, sample_attributes
+    from ganinv.portraits.renderer import render as draw
 
     folder = out / "renders"
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,9 @@ def load(out: Path) -> tuple[Tensor, Tensor, list[str]]:
 
 
 def identity_loss(codes: Tensor) -> Tensor:
-    """InfoNCE over the batch: a code `[N, 2, D]` is nearest to the other picture of the same person (temperature 0.1)."""
+    """InfoNCE over the batch: a code `[N, 2, D]` is nearest to the other picture of the same person
+    (temperature 0.1).
+    """
     a, b = codes.unbind(1)
     logits = a @ b.T / 0.1
     target = torch.arange(len(a))
@@ -65,12 +68,19 @@ def identity_loss(codes: Tensor) -> Tensor:
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Small shifts, brightness and noise, so that the judge reads pictures of a generator as it reads renders."""
+    """Small shifts, brightness and noise, so that the judge reads pictures of a generator as it reads
+    renders.
+    """
     n = len(x)
     shift = torch.zeros(n, 2, 3)
     shift[:, 0, 0] = shift[:, 1, 1] = 1
     shift[:, :, 2] = (torch.rand(n, 2, generator=generator) - 0.5) * 0.06
-    x = F.grid_sample(x, F.affine_grid(shift, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    x = F.grid_sample(
+        x,
+        F.affine_grid(shift, list(x.shape), align_corners=False),
+        padding_mode="border",
+        align_corners=False,
+    )
     x = x * (0.9 + 0.2 * torch.rand(n, 1, 1, 1, generator=generator))
     return x + 0.04 * torch.rand(n, 1, 1, 1, generator=generator) * torch.randn(x.shape, generator=generator)
 
@@ -84,7 +94,9 @@ def train(out: Path, minutes: float, batch: int = 24, lr: float = 2e-3) -> None:
     flat = values[:fit].flatten(0, 1)
     judge.mean.copy_(flat.mean(0))
     judge.std.copy_(flat.std(0).clamp_min(1e-6))
-    average = torch.optim.swa_utils.AveragedModel(judge, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
+    average = torch.optim.swa_utils.AveragedModel(
+        judge, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
+    )
     optimiser = torch.optim.AdamW(judge.parameters(), lr=lr, weight_decay=0.02)
     start, step = time.time(), 0
     while (done := (time.time() - start) / (minutes * 60)) < 1:
@@ -102,7 +114,10 @@ def train(out: Path, minutes: float, batch: int = 24, lr: float = 2e-3) -> None:
         step += 1
         if step % 100 == 0:
             with open(out / "log.jsonl", "a") as log:
-                log.write(json.dumps({"step": step, "kimg": step * batch * 2 / 1000, "loss": round(loss.item(), 4)}) + "\n")
+                log.write(
+                    json.dumps({"step": step, "kimg": step * batch * 2 / 1000, "loss": round(loss.item(), 4)})
+                    + "\n"
+                )
         if step % 500 == 0:
             torch.save({"judge": average.module.state_dict(), "steps": step}, out / "state.pt")
     torch.save({"judge": average.module.state_dict(), "steps": step}, out / "state.pt")
@@ -130,13 +145,15 @@ def export(out: Path, to: Path) -> None:
     scores = score(judge, images[-HELD_OUT:], values[-HELD_OUT:], names)
     provenance = {"script": "scripts/train_judge.py", "steps": state["steps"], "held_out": scores}
     write_checkpoint(
-        to, judge.state_dict(), kind="judge", family="judge", config=judge.config.to_json(), provenance=provenance,
-        dtype=torch.float16,
+        to, judge.state_dict(), kind="judge", family="judge", config=judge.config.to_json(),
+        provenance=provenance, dtype=torch.float16,
     )  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=["render", "train", "export"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=8000)

@@ -1,13 +1,14 @@
 """Train the bundled portraits generator and discriminator. Resumable; a page of plain steps.
 
-    python scripts/train_portraits.py render --out runs/portraits --count 24000       # paired data: pictures and their normals
+    # paired data: pictures and their normals
+    python scripts/train_portraits.py render --out runs/portraits --count 24000
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
-The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z ARE those normals:
-beside the adversarial loss, G(z) is compared with the render of z. On two cores that finds eyes and glasses in minutes where a
-purely adversarial start needs hours, and the samples carry the attributes' true distribution. The free entries of z carry what
-the attributes leave open.
+The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
+ARE those normals: beside the adversarial loss, G(z) is compared with the render of z. On two cores that finds
+eyes and glasses in minutes where a purely adversarial start needs hours, and the samples carry the
+attributes' true distribution. The free entries of z carry what the attributes leave open.
 """
 
 from __future__ import annotations
@@ -72,13 +73,17 @@ class Config:
 def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminator]:
     torch.manual_seed(config.seed)
     g = StyleGAN2Generator(
-        StyleGAN2Config(side, config.z_dim, config.w_dim, config.mapping_layers, config.channel_base, config.channel_max)
+        StyleGAN2Config(
+            side, config.z_dim, config.w_dim, config.mapping_layers, config.channel_base, config.channel_max
+        )
     )
     return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
 
 
 class Pairs:
-    """Renders and their z: `(pictures [N, 3, side, side] in [-1, 1], z [N, z_dim])`, mirrored half of the time."""
+    """Renders and their z: `(pictures [N, 3, side, side] in [-1, 1], z [N, z_dim])`, mirrored half of the
+    time.
+    """
 
     def __init__(self, folder: Path, z_dim: int) -> None:
         shards = [load_file(path) for path in sorted((folder / "renders").glob("*.safetensors"))]
@@ -100,7 +105,9 @@ class Pairs:
 
 
 def complete(normals: Tensor, z_dim: int, generator: torch.Generator) -> Tensor:
-    """Fill z with free entries so that its mean square is 1: the mapping's normalisation then changes no attribute."""
+    """Fill z with free entries so that its mean square is 1: the mapping's normalisation then changes no
+    attribute.
+    """
     free = torch.randn(len(normals), z_dim - normals.shape[1], generator=generator)
     room = (z_dim - normals.square().sum(1, keepdim=True)).clamp_min(1.0)
     return torch.cat([normals, free * (room / free.square().sum(1, keepdim=True)).sqrt()], dim=1)
@@ -114,9 +121,13 @@ def face_weight(side: int) -> Tensor:
 
 
 def regression(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
-    """L1 and L2 of pixels, L1 of differences between neighbours and of halved pictures: small eyes count beside large backgrounds."""
+    """L1 and L2 of pixels, L1 of differences between neighbours and of halved pictures: small eyes count
+    beside large backgrounds.
+    """
     d = fake - real
-    loss = ((d.abs() + 4 * d.square()) * weight).mean() + (F.avg_pool2d(d, 2).abs() * F.avg_pool2d(weight, 2)).mean()
+    loss = ((d.abs() + 4 * d.square()) * weight).mean() + (
+        F.avg_pool2d(d, 2).abs() * F.avg_pool2d(weight, 2)
+    ).mean()
     dx, dy = d[..., 1:] - d[..., :-1], d[..., 1:, :] - d[..., :-1, :]
     return loss + (dx.abs() * weight[..., 1:]).mean() + (dy.abs() * weight[..., 1:, :]).mean()
 
@@ -168,7 +179,9 @@ class Trainer:
         report["pixels"] = loss.item()
         if phase.adversarial:
             penalise = self.steps % self.config.r1_every == 0
-            reals = self.d.features(real.requires_grad_(penalise))  # serves both steps: D changes only after them
+            reals = self.d.features(
+                real.requires_grad_(penalise)
+            )  # serves both steps: D changes only after them
             self.d.requires_grad_(False)
             fakes = self.d.features(fake)
             logits = self.d.b4(fakes[-1])
@@ -269,7 +282,9 @@ class Trainer:
         rows = torch.cat([real, self.ema(z), self.ema(fresh)])
         grid = rows.reshape(6, 12, 3, side, side).permute(0, 3, 1, 4, 2).reshape(6 * side, 12 * side, 3)
         picture = Image.fromarray(((grid + 1) * 127.5).round().clamp(0, 255).byte().numpy())
-        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(self.out / "sheet.png")
+        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(
+            self.out / "sheet.png"
+        )
 
 
 def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:
@@ -279,7 +294,9 @@ def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
-    """Take over `old`; the new blocks' RGB outputs start at 0, so that the picture is at first the old one enlarged."""
+    """Take over `old`; the new blocks' RGB outputs start at 0, so that the picture is at first the old
+    one enlarged.
+    """
     new.load_state_dict({**new.state_dict(), **shared(new, old)})
     for side in set(new.config.sides) - set(old.config.sides):
         new.synthesis.block(side).torgb.weight.data *= 0.05
@@ -293,8 +310,8 @@ def read_config(path: Path) -> Config:
 
 def render(out: Path, count: int, side: int, seed: int, shard: int = 500) -> None:
     """Paired data from the renderer, in shards: pictures uint8 and the normals of their attributes."""
-    from ganinv.portraits import ATTRIBUTE_NAMES, attribute_normals, attributes_from_normals
-    from ganinv.portraits import render as draw
+    from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attribute_normals, attributes_from_normals
+    from ganinv.portraits.renderer import render as draw
 
     folder = out / "renders"
     folder.mkdir(parents=True, exist_ok=True)
@@ -315,22 +332,35 @@ def export(out: Path, to: Path, config: Config) -> None:
     from ganinv.checkpoints import write_checkpoint
 
     state = torch.load(out / "state.pt", weights_only=True)
-    side = state["ema"][max((k for k in state["ema"] if k.endswith("conv1.noise_const")), key=lambda k: int(k.split(".")[1][1:]))].shape[0]
+    side = max(value.shape[0] for key, value in state["ema"].items() if key.endswith("noise_const"))
     g, d = networks(config, side)
     g.load_state_dict(state["ema"])
     d.load_state_dict(state["d"])
     z = torch.randn(20_000, config.z_dim, generator=torch.Generator().manual_seed(1))
     g.mapping.w_avg.copy_(g.mapping(z).mean(0))
-    provenance = {"script": "scripts/train_portraits.py", "kimg": round(state["at"][1] / 1000, 1), "config": asdict(config)}
-    for kind, network, name in (("generator", g, f"portraits-{side}"), ("discriminator", d, f"portraits-{side}-discriminator")):
+    kimg = round(state["at"][1] / 1000, 1)
+    provenance = {
+        "script": "scripts/train_portraits.py",
+        "kimg": kimg,
+        "config": asdict(config),
+        "attributes": json.loads((out / "renders" / "names.json").read_text()),  # of the first entries of z
+    }
+    for kind, network, suffix in (("generator", g, ""), ("discriminator", d, "-discriminator")):
         write_checkpoint(
-            to / f"{name}.safetensors", dict(network.state_dict()), kind=kind, family="stylegan2",
-            config=network.config.to_json(), provenance=provenance, dtype=torch.float16,
-        )  # fmt: skip
+            to / f"portraits-{side}{suffix}.safetensors",
+            dict(network.state_dict()),
+            kind=kind,
+            family="stylegan2",
+            config=network.config.to_json(),
+            provenance=provenance,
+            dtype=torch.float16,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=["render", "train", "export"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))

@@ -1,6 +1,7 @@
 """The contract that every generator keeps, whatever its family.
 
-`inject` and `capture` speak of a block by the side of its output in pixels, so that StyleGAN2 and StyleGAN3 can answer alike.
+`inject` and `capture` speak of a block by the side of its output in pixels, so that StyleGAN2 and StyleGAN3
+can answer alike.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Backbone(nn.Module, ABC):
     @property
     @abstractmethod
     def feature_channels(self) -> dict[int, int]:
-        """Side in pixels -> channels of that block's output, for every block that `inject` and `capture` know."""
+        """Side in pixels -> channels of that block's output, for every block that `inject` and `capture`
+        know.
+        """
 
     @abstractmethod
     def map(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0) -> Tensor:
@@ -75,7 +78,9 @@ class Backbone(nn.Module, ABC):
             ValueError: `ws` has another shape, or a side is not one of `feature_channels`.
         """
 
-    def forward(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0, noise: Noise = "const") -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0, noise: Noise = "const"
+    ) -> Tensor:
         """Pictures `[N, 3, H, W]` of `z` `[N, z_dim]`."""
         return self.synthesize(self.map(z, c, truncation), noise=noise).images
 
@@ -84,4 +89,6 @@ class Backbone(nn.Module, ABC):
         unknown = sorted(set(sides) - set(self.feature_channels))
         if unknown:
             known = ", ".join(map(str, sorted(self.feature_channels)))
-            raise ValueError(f"no block of {', '.join(map(str, unknown))} px in this generator; its blocks: {known} px")
+            raise ValueError(
+                f"no block of {', '.join(map(str, unknown))} px in this generator; its blocks: {known} px"
+            )

@@ -1,4 +1,6 @@
-"""StyleGAN2 discriminator, residual architecture (Karras et al. 2020), with its block outputs open for perceptual losses."""
+"""StyleGAN2 discriminator, residual architecture (Karras et al. 2020), with its block outputs open for
+perceptual losses.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,11 @@ class DiscriminatorConfig:
 
 
 def append_minibatch_std(x: Tensor, group: int | None) -> Tensor:
-    """Append one channel holding the mean standard deviation over groups of the batch (Karras et al. 2018, section 3).
+    """Append one channel holding the mean standard deviation over groups of the batch (Karras et al. 2018,
+    section 3).
 
-    Group g of a batch of N holds the pictures n with equal n mod (N / G). `x` `[N, C, H, W]` -> `[N, C + 1, H, W]`.
+    Group g of a batch of N holds the pictures n with equal n mod (N / G). `x` `[N, C, H, W]` -> `[N, C + 1,
+    H, W]`.
 
     Raises:
         ValueError: N is not divisible by min(group, N).
@@ -48,7 +52,9 @@ def append_minibatch_std(x: Tensor, group: int | None) -> Tensor:
     n, c, h, w = x.shape
     g = n if group is None else min(group, n)
     if n % max(g, 1):
-        raise ValueError(f"a batch of {n} pictures cannot be cut into groups of {g} for the minibatch standard deviation")
+        raise ValueError(
+            f"a batch of {n} pictures cannot be cut into groups of {g} for the minibatch standard deviation"
+        )
     if n == 0:
         return torch.cat([x, x[:, :1]], dim=1)
     y = x.reshape(g, n // g, c, h, w).float()
@@ -58,7 +64,9 @@ def append_minibatch_std(x: Tensor, group: int | None) -> Tensor:
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions, the second halving, plus a halving 1 x 1 shortcut; both branches scaled by sqrt(0.5)."""
+    """Two convolutions, the second halving, plus a halving 1 x 1 shortcut; both branches scaled by
+    sqrt(0.5).
+    """
 
     def __init__(self, side: int, config: DiscriminatorConfig, first: bool) -> None:
         super().__init__()
@@ -111,7 +119,9 @@ class Discriminator(nn.Module):
         return self.b4(self.features(images)[-1])
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Outputs of the halving blocks, finest first: `[N, C, R/2, R/2]` ... `[N, C, 4, 4]`, in `compute_dtype`."""
+        """Outputs of the halving blocks, finest first: `[N, C, R/2, R/2]` ... `[N, C, 4, 4]`, in
+        `compute_dtype`.
+        """
         side = self.config.resolution
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"pictures of shape {tuple(images.shape)}; expected [N, 3, {side}, {side}]")

@@ -1,7 +1,7 @@
 """Layers shared by generators, discriminators and the plugin's networks: equalised learning rate throughout.
 
-A stored weight is N(0, 1) and is scaled at run time by 1/sqrt(fan-in) (Karras et al. 2018, section 4.1), so that every layer
-learns at the same speed.
+A stored weight is N(0, 1) and is scaled at run time by 1/sqrt(fan-in) (Karras et al. 2018, section 4.1), so
+that every layer learns at the same speed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class EqualLinear(nn.Module):
     """Fully connected layer `[..., in] -> [..., out]` with run-time weight scale.
 
     Args:
-        lr_multiplier: stored values are divided by it and multiplied at run time, which slows or speeds their training.
+        lr_multiplier: stored values are divided by it and multiplied at run time, which slows or speeds their
+        training.
         bias_init: the effective bias at the start.
         activation: a name of `ganinv_ops.bias_act.ACTIVATIONS`.
     """
@@ -56,7 +57,8 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution `[N, in, H, W] -> [N, out, H', W']`, "same" padding, optional blur-and-halve, bias and activation.
+    """Convolution `[N, in, H, W] -> [N, out, H', W']`, "same" padding, optional blur-and-halve, bias and
+    activation.
 
     Args:
         down: 1, or 2 to halve the size with the FIR filter `[1, 3, 3, 1]`.

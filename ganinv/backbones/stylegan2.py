@@ -1,7 +1,9 @@
-"""StyleGAN2 generator with skip outputs (Karras et al. 2020, arXiv 1912.04958) behind the contract of `base.Backbone`.
+"""StyleGAN2 generator with skip outputs (Karras et al. 2020, arXiv 1912.04958) behind the contract of
+`base.Backbone`.
 
-Parameter names follow the widespread `mapping.fc0`, `synthesis.b4.conv1` scheme, so that weights of other projects map onto them
-one to one. Styles scale the activations and one shared weight convolves the whole batch: no weight is copied per picture.
+Parameter names follow the widespread `mapping.fc0`, `synthesis.b4.conv1` scheme, so that weights of other
+projects map onto them one to one. Styles scale the activations and one shared weight convolves the whole
+batch: no weight is copied per picture.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class StyleGAN2Config:
 
 
 class MappingNetwork(nn.Module):
-    """z `[N, z_dim]` -> w `[N, w_dim]`: normalised input, leaky ReLU layers that learn 100 times slower than the rest."""
+    """z `[N, z_dim]` -> w `[N, w_dim]`: normalised input, leaky ReLU layers that learn 100 times slower
+    than the rest.
+    """
 
     w_avg: Tensor
 
@@ -65,7 +69,9 @@ class MappingNetwork(nn.Module):
         self.num_layers = config.mapping_layers
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
         for i in range(config.mapping_layers):
-            self.add_module(f"fc{i}", EqualLinear(widths[i], widths[i + 1], activation="lrelu", lr_multiplier=0.01))
+            self.add_module(
+                f"fc{i}", EqualLinear(widths[i], widths[i + 1], activation="lrelu", lr_multiplier=0.01)
+            )
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -81,7 +87,9 @@ class SynthesisLayer(nn.Module):
     resample_filter: Tensor
     noise_const: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, side: int, config: StyleGAN2Config, up: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, side: int, config: StyleGAN2Config, up: int = 1
+    ) -> None:
         super().__init__()
         self.side, self.up, self.clamp = side, up, config.conv_clamp
         self.affine = EqualLinear(config.w_dim, in_channels, bias_init=1.0)
@@ -104,14 +112,18 @@ class SynthesisLayer(nn.Module):
         )
         return bias_act(x, self.bias.to(x.dtype), act="lrelu", clamp=self.clamp)
 
-    def _noise(self, n: int, kind: Noise, generator: torch.Generator | None, dtype: torch.dtype) -> Tensor | None:
+    def _noise(
+        self, n: int, kind: Noise, generator: torch.Generator | None, dtype: torch.dtype
+    ) -> Tensor | None:
         if kind == "none":
             return None
         if kind == "const":
             maps = self.noise_const[None, None]
         else:  # drawn where the generator lives, so that a seed means the same on every device
             device = self.noise_const.device if generator is None else generator.device
-            maps = torch.randn(n, 1, self.side, self.side, device=device, generator=generator).to(self.noise_const.device)
+            maps = torch.randn(n, 1, self.side, self.side, device=device, generator=generator).to(
+                self.noise_const.device
+            )
         return (maps * self.noise_strength).to(dtype)
 
 
@@ -151,7 +163,9 @@ class SynthesisBlock(nn.Module):
 
     @property
     def num_convs(self) -> int:
-        """Codes that the block's convolutions take (its RGB output takes one more, which the next block shares)."""
+        """Codes that the block's convolutions take (its RGB output takes one more, which the next block
+        shares).
+        """
         return 1 if self.side == 4 else 2
 
     def forward(
@@ -196,7 +210,9 @@ class SynthesisNetwork(nn.Module):
 
 
 class StyleGAN2Generator(Backbone):
-    """StyleGAN2 generator. `compute_dtype` may be set to bfloat16: convolutions then run in it, styles and pictures in float32."""
+    """StyleGAN2 generator. `compute_dtype` may be set to bfloat16: convolutions then run in it, styles
+    and pictures in float32.
+    """
 
     family = "stylegan2"
 
@@ -246,7 +262,9 @@ class StyleGAN2Generator(Backbone):
         at = 0
         for side in self.synthesis.sides:
             block = self.synthesis.block(side)
-            x, image = block(x, image, codes[at : at + block.num_convs + 1], inject, noise, generator, self.compute_dtype)
+            x, image = block(
+                x, image, codes[at : at + block.num_convs + 1], inject, noise, generator, self.compute_dtype
+            )
             at += block.num_convs
             if side in capture:
                 features[side] = x

@@ -2,9 +2,11 @@
 
 Two fits, after which every row has norm 1:
 
-- `svm_normal`: normal of the linear SVM between the codes with the lowest and highest values (InterFaceGAN, Shen et al. 2020),
+- `svm_normal`: normal of the linear SVM between the codes with the lowest and highest values (InterFaceGAN,
+  Shen et al. 2020),
   optionally with other attributes' normals projected out;
-- `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w moves when one
+- `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
+  moves when one
   attribute moves and the others stay, so nothing needs to be projected out. docs/results.md compares the two.
 """
 
@@ -47,7 +49,9 @@ def svm_normal(codes: Tensor, labels: Tensor, *, share: float = 0.1) -> Tensor:
 
 
 def project_out(vector: Tensor, others: Tensor) -> Tensor:
-    """`vector` `[w_dim]` without its part in the span of the rows of `others` `[M, w_dim]`, of norm 1 again."""
+    """`vector` `[w_dim]` without its part in the span of the rows of `others` `[M, w_dim]`, of norm 1
+    again.
+    """
     if len(others):
         basis = torch.linalg.qr(others.T).Q  # [w_dim, M]
         vector = vector - basis @ (basis.T @ vector)
@@ -55,7 +59,8 @@ def project_out(vector: Tensor, others: Tensor) -> Tensor:
 
 
 def response(codes: Tensor, attributes: Tensor) -> Tensor:
-    """Rows `[A, w_dim]`, unit norm: least-squares change of the code for a change of each attribute, others held.
+    """Rows `[A, w_dim]`, unit norm: least-squares change of the code for a change of each attribute, others
+    held.
 
     Args:
         codes: `[N, w_dim]`; attributes: `[N, A]`, standardised, N > A.
@@ -75,7 +80,8 @@ def unit_length(
     layers: tuple[int, int] | None = None,
     chunk: int = 100,
 ) -> float:
-    """Length along `vector` that moves the mean reading by one standard deviation of the readings over the samples.
+    """Length along `vector` that moves the mean reading by one standard deviation of the readings over the
+    samples.
 
     Args:
         ws: `[N, num_ws, w_dim]`, the samples.
@@ -100,7 +106,9 @@ def unit_length(
     while mean_and_deviation(high)[0] - start < deviation:
         low, high = high, high * 2
         if high > 30:
-            raise UsageError("this direction never moves the reading by one standard deviation: is its sign right?")
+            raise UsageError(
+                "this direction never moves the reading by one standard deviation: is its sign right?"
+            )
     for _ in range(7):  # bisection to about 1 % of the length
         middle = (low + high) / 2
         if mean_and_deviation(middle)[0] - start < deviation:

@@ -1,13 +1,16 @@
-"""The judge: a network that reads the attributes and the identity of a portrait, seen by no loss, label or checkpoint choice.
+"""The judge: a network that reads the attributes and the identity of a portrait, seen by no loss, label or
+checkpoint choice.
 
-It is trained on its own renders (scripts/train_judge.py) with another architecture and seed than everything it judges. Edit
-accuracy, KID, diversity and identity figures of docs/results.md are taken with it; its own R2 / AUC stands beside them.
+It is trained on its own renders (scripts/train_judge.py) with another architecture and seed than everything
+it judges. Edit accuracy, KID, diversity and identity figures of docs/results.md are taken with it; its own R2
+/ AUC stands beside them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganinv.backbones.loading import find_model
 from ganinv.checkpoints import load_weights, read_checkpoint
 
 
@@ -36,7 +40,8 @@ class JudgeConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JudgeConfig:
         """Inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 class ResidualBlock(nn.Module):
@@ -57,7 +62,9 @@ class ResidualBlock(nn.Module):
 
 
 class Judge(nn.Module):
-    """Pictures `[N, 3, R, R]` in [-1, 1] -> readings of every attribute, an identity code and pooled features."""
+    """Pictures `[N, 3, R, R]` in [-1, 1] -> readings of every attribute, an identity code and pooled
+    features.
+    """
 
     mean: Tensor
     std: Tensor
@@ -68,7 +75,7 @@ class Judge(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(3, widths[0], 3, 2, 1)
         stages: list[nn.Module] = []
-        for below, width in zip(widths, widths[1:], strict=False):
+        for below, width in pairwise(widths):
             stages += [ResidualBlock(below, width, 2), ResidualBlock(width, width, 1)]
         self.stages = nn.Sequential(*stages)
         self.side = config.resolution // 2 ** len(widths)
@@ -79,7 +86,9 @@ class Judge(nn.Module):
         self.register_buffer("std", torch.ones(len(config.names)))
 
     def features(self, images: Tensor) -> Tensor:
-        """Features `[N, 384]` for KID and perceptual distances. Raises ValueError where the size is not the network's."""
+        """Features `[N, 384]` for KID and perceptual distances. Raises ValueError where the size is not
+        the network's.
+        """
         side = self.config.resolution
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"pictures of shape {tuple(images.shape)}; expected [N, 3, {side}, {side}]")
@@ -103,18 +112,25 @@ class Judge(nn.Module):
         return self.config.names.index(name)
 
 
-def load_judge(path: Path | str) -> Judge:
-    """Open a judge's checkpoint, in evaluation mode. Raises CheckpointError where the file is none."""
-    checkpoint = read_checkpoint(Path(path), kind="judge")
+def load_judge(name_or_path: Path | str = "portraits-64") -> Judge:
+    """A judge in evaluation mode, by the name of its domain's backbone or by file.
+
+    Raises:
+        UnknownNameError, CheckpointError: no such judge, or the file is none.
+    """
+    path = find_model(name_or_path, "judge")
+    checkpoint = read_checkpoint(path, kind="judge")
     judge = Judge(JudgeConfig.from_json(checkpoint.config))
     load_weights(judge, checkpoint.tensors, source=str(path))
     return judge.eval().requires_grad_(False)
 
 
 def kid(a: Tensor, b: Tensor, *, subsets: int = 50, size: int = 500, seed: int = 0) -> tuple[float, float]:
-    """Kernel inception distance (Binkowski et al. 2018) of two sets of features `[N, D]`: mean and standard error over subsets.
+    """Kernel inception distance (Binkowski et al. 2018) of two sets of features `[N, D]`: mean and standard
+    error over subsets.
 
-    Cubic polynomial kernel, unbiased estimate; with the judge's features the figures compare only with each other.
+    Cubic polynomial kernel, unbiased estimate; with the judge's features the figures compare only with each
+    other.
     """
     generator = torch.Generator().manual_seed(seed)
     size = min(size, len(a), len(b))
@@ -134,7 +150,9 @@ def _polynomial(x: Tensor, y: Tensor) -> Tensor:
 
 
 def r2_and_auc(readings: Tensor, truth: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """How well `readings` `[N, A]` follow `truth` `[N, A]`: R2, or the area under the ROC curve where the truth has two values."""
+    """How well `readings` `[N, A]` follow `truth` `[N, A]`: R2, or the area under the ROC curve where the
+    truth has two values.
+    """
     scores = {}
     for i, name in enumerate(names):
         value, reading = truth[:, i].double(), readings[:, i].double()
@@ -146,5 +164,7 @@ def r2_and_auc(readings: Tensor, truth: Tensor, names: Sequence[str]) -> dict[st
             n1, n0 = positive.sum(), (~positive).sum()
             scores[name] = ((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)).item()
         else:
-            scores[name] = (1 - (reading - value).square().sum() / (value - value.mean()).square().sum()).item()
+            scores[name] = (
+                1 - (reading - value).square().sum() / (value - value.mean()).square().sum()
+            ).item()
     return scores
