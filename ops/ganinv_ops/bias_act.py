@@ -67,7 +67,7 @@ def bias_act(
         alpha: negative slope of lrelu; None is 0.2. The other activations ignore it.
         gain: factor after the activation; None is sqrt(2) for relu, lrelu and swish, else 1.
         clamp: values are limited to [-clamp, clamp] after the gain; None is no limit.
-        impl: "auto" runs the native kernel where there is one, "native" insists on it, "ref" never uses it.
+        impl: "auto" runs the native kernel where there is one, "native" insists, "ref" never does.
 
     Returns:
         Same shape, type and memory layout as x.
@@ -96,7 +96,9 @@ def bias_act(
     if not choose("bias_act", impl, x):
         return _reference(x, b, dim, act, slope, scale, clamp)
     limit = -1.0 if clamp is None else float(clamp)
-    y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim % max(x.ndim, 1), _NAMES.index(act), slope, scale, limit)
+    y: Tensor = torch.ops.ganinv_ops.bias_act(
+        x, b, dim % max(x.ndim, 1), _NAMES.index(act), slope, scale, limit
+    )
     return y
 
 
@@ -114,10 +116,12 @@ def _reference(
     return x
 
 
-# ---- the operator: clamp < 0 is none, dim >= 0 ----------------------------------------------------------------------------------
+# ---- the operator: clamp < 0 is none, dim >= 0 -----------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
-_LIBRARY.define("bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor")
+_LIBRARY.define(
+    "bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor"
+)
 _LIBRARY.define(
     "bias_act_grad(Tensor dy, Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor"
 )
@@ -139,10 +143,7 @@ def _grad_kernel(
     if supported(x) and native("bias_act").ready:
         dx: Tensor = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, dim, act, alpha, gain, clamp)
         return dx
-    with torch.enable_grad():
-        x = x.detach().requires_grad_(True)
-        y = _forward_kernel(x, b, dim, act, alpha, gain, clamp)
-    return torch.autograd.grad(y, x, dy)[0].clone()
+    return dy * _derivative(1, x, b, dim, act, alpha, gain, clamp)
 
 
 def _forward_fake(
@@ -179,7 +180,7 @@ def _grad_backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
     d_dy = torch.ops.ganinv_ops.bias_act_grad(v, x, b, *ctx.settings)
     if _NAMES[ctx.settings[1]] in _KINKED:
         return d_dy, None, None, None, None, None, None, None
-    d_x = v * dy * _second_derivative(x, b, *ctx.settings)
+    d_x = v * dy * _derivative(2, x, b, *ctx.settings)
     return d_dy, d_x, _sum_to_bias(d_x, b, ctx.settings[0]), None, None, None, None, None
 
 
@@ -190,34 +191,60 @@ def _sum_to_bias(dx: Tensor, b: Tensor | None, dim: int) -> Tensor | None:
     return dx.sum(others) if others else dx.clone()  # a sum over no dimensions is one over all
 
 
-def _second_derivative(
-    x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
+def _derivative(
+    order: int, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
-    """gain * act''(x + b), zero where clamped; made of PyTorch's own operators, so derivatives of any order follow."""
+    """gain * act' or act'' of x + b, zero where clamped; of PyTorch's own operators, so that higher orders follow."""
     name = _NAMES[act]
     z = _reference(x, b, dim, "linear", alpha, 1.0, None)
-    s = torch.sigmoid(z)
-    if name == "tanh":
-        y = torch.tanh(z)
-        result = -2 * y * (1 - y * y)
-    elif name == "sigmoid":
-        result = s * (1 - s) * (1 - 2 * s)
-    elif name == "softplus":
-        result = s * (1 - s)
-    elif name == "swish":
-        result = s * (1 - s) * (2 + z * (1 - 2 * s))
-    else:  # elu and selu; the positive side is cut off before exp can overflow
-        scale = _SELU_SCALE * _SELU_ALPHA if name == "selu" else 1.0
-        result = torch.where(z > 0, 0.0, scale * torch.exp(z.clamp(max=0)))
+    result = (_slope if order == 1 else _curvature)(name, z, alpha)
     if clamp >= 0:
         inside = (ACTIVATIONS[name].forward(z, alpha) * gain).abs() <= clamp
         result = torch.where(inside, result, 0.0)
     return result * gain
 
 
+def _slope(name: str, z: Tensor, alpha: float) -> Tensor:
+    if name in ("linear", "relu", "lrelu"):
+        return torch.where(z > 0, 1.0, {"linear": 1.0, "relu": 0.0, "lrelu": alpha}[name]).to(z.dtype)
+    if name == "tanh":
+        return 1 - torch.tanh(z).square()
+    s = torch.sigmoid(z)
+    if name == "sigmoid":
+        return s * (1 - s)
+    if name == "softplus":
+        return s
+    if name == "swish":
+        return s * (1 + z * (1 - s))
+    return torch.where(z > 0, _SELU_SCALE if name == "selu" else 1.0, _exponential_side(name, z))
+
+
+def _curvature(name: str, z: Tensor, alpha: float) -> Tensor:
+    if name == "tanh":
+        y = torch.tanh(z)
+        return -2 * y * (1 - y * y)
+    s = torch.sigmoid(z)
+    if name == "sigmoid":
+        return s * (1 - s) * (1 - 2 * s)
+    if name == "softplus":
+        return s * (1 - s)
+    if name == "swish":
+        return s * (1 - s) * (2 + z * (1 - 2 * s))
+    return torch.where(z > 0, 0.0, _exponential_side(name, z))
+
+
+def _exponential_side(name: str, z: Tensor) -> Tensor:
+    """Derivative, of any order, of elu and selu below zero; cut off above, where exp could overflow."""
+    return (_SELU_SCALE * _SELU_ALPHA if name == "selu" else 1.0) * torch.exp(z.clamp(max=0))
+
+
 _LIBRARY.impl("bias_act", _forward_kernel, "CompositeExplicitAutograd")
 _LIBRARY.impl("bias_act_grad", _grad_kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::bias_act", _forward_fake, lib=_LIBRARY)
 torch.library.register_fake("ganinv_ops::bias_act_grad", _grad_fake, lib=_LIBRARY)
-torch.library.register_autograd("ganinv_ops::bias_act", _forward_backward, setup_context=_forward_setup, lib=_LIBRARY)
-torch.library.register_autograd("ganinv_ops::bias_act_grad", _grad_backward, setup_context=_grad_setup, lib=_LIBRARY)
+torch.library.register_autograd(
+    "ganinv_ops::bias_act", _forward_backward, setup_context=_forward_setup, lib=_LIBRARY
+)
+torch.library.register_autograd(
+    "ganinv_ops::bias_act_grad", _grad_backward, setup_context=_grad_setup, lib=_LIBRARY
+)

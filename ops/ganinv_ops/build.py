@@ -1,16 +1,20 @@
 """Native kernels: compiled at first use, kept in a cache, judged once a process.
 
-The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its kernels in csrc/NAME.cpp (and csrc/NAME.cu, taken where PyTorch has
-CUDA and a toolkit is there). Each becomes one library, in a folder of the cache whose name is a digest of all that went into it.
+The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its kernels in csrc/NAME.cpp (and
+csrc/NAME.cu, taken where PyTorch has CUDA and a toolkit is there). Each becomes one library, in a folder of the cache
+whose name is a digest of all that went into it.
 
-Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default ~/.cache/ganinv/ops); CXX the compiler.
+Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default ~/.cache/ganinv/ops);
+CXX names the compiler.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -52,7 +56,10 @@ class Verdict:
 
 
 def verdicts() -> dict[str, Verdict]:
-    """The verdict on every operator, building what was not tried yet (tens of seconds each, once a machine). Never raises or warns."""
+    """The verdict on every operator; never raises or warns.
+
+    Builds what was not tried yet, which takes tens of seconds, once a machine.
+    """
     return {op: _judge(op) for op in OPS}
 
 
@@ -67,7 +74,8 @@ def native(op: str) -> Verdict:
             verdict = _VERDICTS.get(op) or _judge(op)
             if not verdict.ready and not _switched_off():
                 warnings.warn(
-                    f"the native kernel of {op} is not available, the slower PyTorch version runs instead: {verdict.detail}",
+                    f"the native kernel of {op} is not available, "
+                    f"the slower PyTorch version runs instead: {verdict.detail}",
                     RuntimeWarning,
                     stacklevel=4,
                 )
@@ -77,7 +85,8 @@ def native(op: str) -> Verdict:
 def choose(op: str, impl: Impl, x: Tensor) -> bool:
     """Whether `op` on `x` goes through the registered operator.
 
-    While a graph is traced by torch.compile or torch.export the answer under "auto" is yes: the graph then holds the operator, which picks its kernel when it runs.
+    While torch.compile or torch.export traces, the answer is yes: the graph holds the operator, which picks its kernel
+    when it runs.
 
     Raises:
         ValueError: `impl` is none of the three.
@@ -130,7 +139,9 @@ def _judge(op: str) -> Verdict:
 def _cause(error: Exception) -> str:
     """The telling lines of an error: ninja prints whole command lines before the compiler's complaint."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower() and not line.startswith("ninja:")]
+    telling = list(
+        dict.fromkeys(line for line in lines if re.search(r"\berror: |not found|No such file", line))
+    )
     return " | ".join((telling or lines or [type(error).__name__])[:3])[:600]
 
 
@@ -148,7 +159,9 @@ def _load(op: str) -> Path:
     except OSError as error:
         raise RuntimeError(f"broken cache ({error}); delete {folder} to build it again") from error
     if not intact:
-        raise RuntimeError(f"broken cache: {library} was changed after it was built; delete {folder} to build it again")
+        raise RuntimeError(
+            f"broken cache: {library} was changed after it was built; delete {folder} to build it again"
+        )
     torch.ops.load_library(str(library))
     return library
 
@@ -160,8 +173,7 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
     folder.parent.mkdir(parents=True, exist_ok=True)
     private = Path(tempfile.mkdtemp(prefix=f".{op}-", dir=folder.parent))
     try:
-        with _ninja_on_path(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about compilers that PyTorch does not know
+        with _ninja_on_path(), _quiet():
             cpp_extension.load(
                 name=f"ganinv_{op}",
                 sources=[str(source) for source in sources],
@@ -220,7 +232,15 @@ def _compiler() -> str:
 
 
 def _digest(sources: list[Path], flags: list[str], compiler: str) -> str:
-    parts = [compiler, *flags, torch.__version__, str(torch.version.git_version), sys.version, platform.machine(), _processor()]
+    parts = [
+        compiler,
+        *flags,
+        torch.__version__,
+        str(torch.version.git_version),
+        sys.version,
+        platform.machine(),
+        _processor(),
+    ]
     digest = hashlib.sha256("\n".join(parts).encode())
     for source in [*sources, *sorted(_SOURCES.glob("*.h"))]:
         digest.update(source.name.encode() + source.read_bytes())
@@ -239,6 +259,20 @@ def _processor() -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back PyTorch's complaints about compilers that it was not built with; what matters fails."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Convolutions of style-based generators: resampled, and modulated per sample with one shared weight.
 
-Modulation multiplies the weight's input channels by each sample's styles, and demodulation divides by the norm of the result per output
-channel. Both are diagonal, so the same numbers come from scaling the activations before and after one ordinary convolution, which costs a pass over
-the activations instead of one weight per sample.
+Modulation multiplies the weight's input channels by each sample's styles, and demodulation divides by the norm of the
+result per output channel. Both are diagonal, so the same numbers come from scaling the activations before and after one
+ordinary convolution, which costs a pass over the activations instead of one weight per sample.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def modulated_conv2d(
         padding: with respect to the upsampled picture; kh // 2 keeps the size.
         resample_filter: of `setup_filter`; used where up or down is above 1.
         demodulate: scale each output channel so that unit-variance input gives unit variance.
-        flip_weight: True correlates, as conv2d does. None is what StyleGAN2 does: correlate, but convolve when up > 1.
+        flip_weight: True correlates, as conv2d does. None is StyleGAN2's way: correlate, but convolve when up > 1.
         impl: as in `upfirdn2d`.
 
     Returns:
@@ -50,9 +50,15 @@ def modulated_conv2d(
         ValueError: shapes that do not fit together.
     """
     if weight.ndim != 4 or x.ndim != 4 or x.shape[1] != weight.shape[1]:
-        raise ValueError(f"x {list(x.shape)} and weight {list(weight.shape)} do not fit; give [N, I, H, W] and [O, I, kh, kw]")
+        raise ValueError(
+            f"x {list(x.shape)} and weight {list(weight.shape)} do not fit; "
+            f"give [N, I, H, W] and [O, I, kh, kw]"
+        )
     if styles.shape != x.shape[:2]:
-        raise ValueError(f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, one factor per sample and channel of x")
+        raise ValueError(
+            f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, "
+            f"one factor per sample and channel of x"
+        )
     # the norm needs more than bfloat16's eight bits, and costs next to nothing
     exact = torch.promote_types(x.dtype, torch.float32)
     scale = styles.to(x.dtype)
@@ -126,7 +132,8 @@ def conv2d_resample(
     if kh == kw == 1 and down == 1:
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
         return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so less padding remains
+    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so less
+    # padding remains
     x = F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
     pad = add_padding(pad, (1 - kw, up - kw, 1 - kh, up - kh))
     x = upfirdn2d(x, f, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
@@ -150,4 +157,6 @@ def _transposed(w: Tensor, groups: int, flip_weight: bool) -> Tensor:
     if groups == 1:
         return w.transpose(0, 1)
     out, per_group, kh, kw = w.shape
-    return w.reshape(groups, out // groups, per_group, kh, kw).transpose(1, 2).reshape(-1, out // groups, kh, kw)
+    return (
+        w.reshape(groups, out // groups, per_group, kh, kw).transpose(1, 2).reshape(-1, out // groups, kh, kw)
+    )

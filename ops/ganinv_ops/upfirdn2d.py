@@ -1,7 +1,8 @@
 """Pad, upsample, filter and downsample pictures in one pass, and the usual resampling calls built on it.
 
-The meaning, one axis at a time: insert ``up - 1`` zeros after every sample; pad (or crop, where negative) the result; convolve
-with the filter, keeping only where it fits; keep every ``down``-th sample from the first. The reference below is the specification.
+The meaning, one axis at a time: insert ``up - 1`` zeros after every sample; pad (or crop, where negative) the result;
+convolve with the filter, keeping only where it fits; keep every ``down``-th sample from the first. The reference below is
+the specification.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ganinv_ops.build import Impl, NativeOpError, choose, native, supported
 Pair = int | Sequence[int]
 """One number for both axes, or (x, y)."""
 Padding = int | Sequence[int]
-"""One number for all sides, (x, y), or (left, right, top, bottom). Counted in upsampled pixels; negative crops."""
+"""One number for all sides, (x, y), or (left, right, top, bottom); in upsampled pixels, negative crops."""
 
 
 def setup_filter(
@@ -48,7 +49,9 @@ def setup_filter(
     """
     taps = torch.as_tensor(1.0 if f is None else f, dtype=torch.float32, device=device)
     if taps.ndim > 2 or taps.numel() == 0:
-        raise ValueError(f"a filter has shape [n] or [height, width] and at least one tap, not {list(taps.shape)}")
+        raise ValueError(
+            f"a filter has shape [n] or [height, width] and at least one tap, not {list(taps.shape)}"
+        )
     if taps.ndim == 0:
         taps = taps.reshape(1)
     if separable is None:
@@ -79,12 +82,12 @@ def upfirdn2d(
 
     Args:
         x: [N, C, H, W], floating point.
-        f: [n] (applied along both axes), [height, width], or None for no filter. float32 is usual whatever the type of x.
+        f: [n] (applied along both axes), [height, width], or None for no filter; float32 whatever the type of x.
         up, down: whole factors, one number or (x, y).
         padding: in upsampled pixels: one number, (x, y) or (left, right, top, bottom); negative numbers crop.
         flip_filter: False convolves, True correlates.
         gain: factor of the result.
-        impl: "auto" runs the native kernel where there is one, "native" insists on it, "ref" never uses it.
+        impl: "auto" runs the native kernel where there is one, "native" insists, "ref" never does.
 
     Returns:
         [N, C, (H * up + top + bottom - height) // down + 1, same for W], type and memory layout of x.
@@ -105,7 +108,9 @@ def upfirdn2d(
     pads = (px0, px1, py0, py1)
     if f is not None and f.requires_grad:
         if impl == "native":
-            raise NativeOpError("upfirdn2d's native kernel has no gradient for the filter; detach it, or use impl='auto'")
+            raise NativeOpError(
+                "upfirdn2d's native kernel has no gradient for the filter; detach it, or use impl='auto'"
+            )
         impl = "ref"
     if f is None or not choose("upfirdn2d", impl, x):  # without a filter nothing is left to fuse
         return _reference(x, f, (upx, upy), (downx, downy), pads, flip_filter, gain)
@@ -139,11 +144,20 @@ def upsample2d(
     gain: float = 1.0,
     impl: Impl = "auto",
 ) -> Tensor:
-    """Enlarge [N, C, H, W] to [N, C, H * up, W * up] and keep its brightness; `padding` comes on top. Arguments as in `upfirdn2d`."""
+    """Enlarge [N, C, H, W] to [N, C, H * up, W * up] and keep its brightness.
+
+    `padding` comes on top of what centres the result; the other arguments are those of `upfirdn2d`.
+    """
     upx, upy = _pair(up, "up")
     px0, px1, py0, py1 = add_padding(padding, up_padding(f, upx, upy))
     return upfirdn2d(
-        x, f, up=(upx, upy), padding=(px0, px1, py0, py1), flip_filter=flip_filter, gain=gain * upx * upy, impl=impl
+        x,
+        f,
+        up=(upx, upy),
+        padding=(px0, px1, py0, py1),
+        flip_filter=flip_filter,
+        gain=gain * upx * upy,
+        impl=impl,
     )
 
 
@@ -157,7 +171,10 @@ def downsample2d(
     gain: float = 1.0,
     impl: Impl = "auto",
 ) -> Tensor:
-    """Reduce [N, C, H, W] to [N, C, H // down, W // down] (even sizes); `padding` comes on top. Arguments as in `upfirdn2d`."""
+    """Reduce [N, C, H, W] to [N, C, H // down, W // down] (even sizes).
+
+    `padding` comes on top of what centres the result; the other arguments are those of `upfirdn2d`.
+    """
     downx, downy = _pair(down, "down")
     pad = add_padding(padding, down_padding(f, downx, downy))
     return upfirdn2d(x, f, down=(downx, downy), padding=pad, flip_filter=flip_filter, gain=gain, impl=impl)
@@ -215,7 +232,9 @@ def _check(x: Tensor, f: Tensor | None) -> tuple[int, int]:
     if x.ndim != 4:
         raise ValueError(f"x has shape {list(x.shape)}; give [N, C, H, W]")
     if f is not None and (f.ndim not in (1, 2) or f.numel() == 0):
-        raise ValueError(f"the filter has shape {list(f.shape)}; give [n] or [height, width], as setup_filter makes")
+        raise ValueError(
+            f"the filter has shape {list(f.shape)}; give [n] or [height, width], as setup_filter makes"
+        )
     return filter_size(f)
 
 
@@ -246,7 +265,9 @@ def _reference(
         return F.conv2d(x, taps.expand(channels, 1, -1, -1), stride=(downy, downx), groups=channels)
     # along x first where that shrinks the picture for the second pass
     x = F.conv2d(x, taps.reshape(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, downx), groups=channels)
-    return F.conv2d(x, taps.reshape(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(downy, 1), groups=channels)
+    return F.conv2d(
+        x, taps.reshape(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(downy, 1), groups=channels
+    )
 
 
 def _insert_zeros(x: Tensor, upx: int, upy: int) -> Tensor:
@@ -258,7 +279,7 @@ def _insert_zeros(x: Tensor, upx: int, upy: int) -> Tensor:
     return spaced.reshape(n, c, h * upy, w * upx)
 
 
-# ---- the operator ---------------------------------------------------------------------------------------------------------------
+# ---- the operator -----------------------------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
 _LIBRARY.define(

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.upfirdn2d import setup_filter, upsample2d
-from torch import Tensor, nn
 
 
 class Block(nn.Module):
@@ -82,7 +83,9 @@ def test_compiled_with_sizes_that_change() -> None:
 
 def test_exported_program_holds_the_operators() -> None:
     block, x = Block().eval(), torch.randn(2, 4, 8, 8)
-    program = torch.export.export(block, (x,), dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1, max=64)}})
+    program = torch.export.export(
+        block, (x,), dynamic_shapes={"x": {0: torch.export.Dim("batch", min=1, max=64)}}
+    )
     assert operators(program.graph) == Counter({"ganinv_ops.upfirdn2d": 1, "ganinv_ops.bias_act": 1})
     more = torch.randn(5, 4, 8, 8)
     torch.testing.assert_close(program.module()(more), block(more))

@@ -1,4 +1,4 @@
-"""modulated_conv2d and conv2d_resample against their definitions: one weight per sample, and filtering step by step."""
+"""modulated_conv2d and conv2d_resample against their definitions: one weight per sample, filtering in steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
 from ganinv_ops.build import Impl
 from ganinv_ops.modulate import conv2d_resample, modulated_conv2d
 from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
-from torch import Tensor
-from torch.autograd import gradcheck, gradgradcheck
 
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 
@@ -89,7 +90,13 @@ def test_bfloat16_and_channels_last(impl: Impl, up: int) -> None:
     f = setup_filter([1, 3, 3, 1])
     expected = modulated_conv2d(x, weight, styles, up=up, padding=1, resample_filter=f, impl="ref")
     y = modulated_conv2d(
-        x.to(torch.bfloat16, memory_format=torch.channels_last), weight, styles, up=up, padding=1, resample_filter=f, impl=impl
+        x.to(torch.bfloat16, memory_format=torch.channels_last),
+        weight,
+        styles,
+        up=up,
+        padding=1,
+        resample_filter=f,
+        impl=impl,
     )
     assert y.dtype == torch.bfloat16 and y.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(y.float(), expected, rtol=5e-2, atol=5e-2)

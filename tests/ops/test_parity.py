@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.build import Impl
 from ganinv_ops.modulate import conv2d_resample, modulated_conv2d
 from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
-from safetensors.torch import load_file
-from torch import Tensor
 
 Inputs = dict[str, Any]
 Results = dict[str, Tensor]
@@ -109,7 +110,9 @@ def run_bias_act(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:
     dy = inputs["dy"].requires_grad_(True)
     leaves = {"dx": x} if b is None else {"dx": x, "db": b.requires_grad_(True)}
     y = bias_act(x, b, impl=impl, **pick(args, "dim", "act", "alpha", "gain", "clamp"))
-    first = dict(zip(leaves, torch.autograd.grad(y, list(leaves.values()), dy, create_graph=True), strict=True))
+    first = dict(
+        zip(leaves, torch.autograd.grad(y, list(leaves.values()), dy, create_graph=True), strict=True)
+    )
     loss = (first["dx"] * inputs["v"]).sum()
     if b is not None:
         loss = loss + (first["db"] * inputs["u"]).sum()
@@ -131,7 +134,9 @@ def run_modulated_conv2d(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Re
 
 def run_rosinality_upfirdn2d(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:
     pad = args["pad"]
-    options = pick(args, "up", "down") | {"padding": pad if len(pad) == 4 else [*pad, *pad]}  # (before, after), both axes
+    options = pick(args, "up", "down") | {
+        "padding": pad if len(pad) == 4 else [*pad, *pad]
+    }  # (before, after), both axes
     return {"y": upfirdn2d(inputs["x"], inputs["kernel"], impl=impl, **options)}
 
 
@@ -145,7 +150,10 @@ def run_rosinality_modulated(args: dict[str, Any], inputs: Inputs, impl: Impl) -
     weight = weight / weight[0].numel() ** 0.5
     affine = inputs["sd.modulation.weight"]
     styles = inputs["style"] @ affine.t() / affine.shape[1] ** 0.5 + inputs["sd.modulation.bias"]
-    options: dict[str, Any] = {"padding": args["kernel_size"] // 2, "demodulate": args.get("demodulate", True)}
+    options: dict[str, Any] = {
+        "padding": args["kernel_size"] // 2,
+        "demodulate": args.get("demodulate", True),
+    }
     if args.get("upsample"):
         # its upsampling kernel carries the gain that ours adds
         options |= {"up": 2, "resample_filter": inputs["sd.blur.kernel"] / 4}

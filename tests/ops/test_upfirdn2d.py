@@ -1,4 +1,4 @@
-"""upfirdn2d and its callers: the native kernel against the reference and the definition, gradients, layouts, types, errors."""
+"""upfirdn2d and its callers: native kernel, reference and definition agree; gradients, layouts, types, errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from ganinv_ops.build import Impl, NativeOpError
-from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+
+from ganinv_ops.build import Impl, NativeOpError
+from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -71,7 +72,9 @@ def test_definition(name: str, settings: dict[str, Any], impl: Impl) -> None:
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_native_equals_reference(dtype: torch.dtype, name: str, settings: dict[str, Any]) -> None:
-    for channels, layout in itertools.product((1, 2, 3, 4, 5, 24), (torch.contiguous_format, torch.channels_last)):
+    for channels, layout in itertools.product(
+        (1, 2, 3, 4, 5, 24), (torch.contiguous_format, torch.channels_last)
+    ):
         x = torch.randn(2, channels, 11, 13, generator=torch.Generator().manual_seed(2))
         x = x.to(dtype).contiguous(memory_format=layout)
         y = upfirdn2d(x, FILTERS[name], impl="native", **settings)
@@ -79,14 +82,18 @@ def test_native_equals_reference(dtype: torch.dtype, name: str, settings: dict[s
         ref = upfirdn2d(x.float() if dtype == torch.bfloat16 else x, FILTERS[name], impl="ref", **settings)
         assert y.dtype == dtype and y.is_contiguous(memory_format=layout)
         scale = float(ref.abs().max())
-        torch.testing.assert_close(y.double(), ref.double(), rtol=0, atol=TOLERANCE[dtype] * max(scale, 1) / 2)
+        torch.testing.assert_close(
+            y.double(), ref.double(), rtol=0, atol=TOLERANCE[dtype] * max(scale, 1) / 2
+        )
 
 
 @IMPLS
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_gradients_of_first_and_second_order(name: str, settings: dict[str, Any], impl: Impl) -> None:
-    x = torch.randn(1, 2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).requires_grad_(True)
+    x = torch.randn(
+        1, 2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
+    ).requires_grad_(True)
 
     def call(x: Tensor) -> Tensor:
         return upfirdn2d(x, FILTERS[name], impl=impl, **settings)
@@ -173,12 +180,15 @@ def test_errors() -> None:
         upfirdn2d(x, f, up=0)
     with pytest.raises(ValueError, match=re.escape("down is (1, 2, 3); give")):
         upfirdn2d(x, f, down=(1, 2, 3))
-    with pytest.raises(ValueError, match=re.escape("padding is [1, 2, 3]; give one number, (x, y) or (left, right, top, bottom)")):
+    with pytest.raises(
+        ValueError,
+        match=re.escape("padding is [1, 2, 3]; give one number, (x, y) or (left, right, top, bottom)"),
+    ):
         upfirdn2d(x, f, padding=(1, 2, 3))
     with pytest.raises(ValueError, match="is smaller than the 4x4 filter; pad more"):
         upfirdn2d(x, f, padding=-3)
     with pytest.raises(ValueError, match=re.escape("the filter has shape [1, 1, 4]")):
         upfirdn2d(x, torch.zeros(1, 1, 4))
-    with pytest.raises(NativeOpError, match="upfirdn2d has no native kernel for torch.float16 on cpu"):
+    with pytest.raises(NativeOpError, match=r"upfirdn2d has no native kernel for torch\.float16 on cpu"):
         upfirdn2d(x.half(), f, impl="native")
     assert filter2d(x.half(), f).dtype == torch.float16
