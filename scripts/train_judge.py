@@ -2,7 +2,7 @@
 and clothes.
 
 python scripts/train_judge.py render --out runs/judge --count 8000      # people; two pictures each
-python scripts/train_judge.py train  --out runs/judge --minutes 20
+python scripts/train_judge.py train  --out runs/judge --kimg 150
 python scripts/train_judge.py export --out runs/judge --to ganinv/bundled/portraits-64-judge.safetensors
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from pathlib import Path
 
 import torch
@@ -85,7 +84,7 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     return x + 0.04 * torch.rand(n, 1, 1, 1, generator=generator) * torch.randn(x.shape, generator=generator)
 
 
-def train(out: Path, minutes: float, batch: int = 24, lr: float = 2e-3) -> None:
+def train(out: Path, kimg: float, batch: int = 24, lr: float = 2e-3) -> None:
     images, values, names = load(out)
     fit = len(images) - HELD_OUT
     torch.manual_seed(1234)
@@ -98,10 +97,10 @@ def train(out: Path, minutes: float, batch: int = 24, lr: float = 2e-3) -> None:
         judge, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
     )
     optimiser = torch.optim.AdamW(judge.parameters(), lr=lr, weight_decay=0.02)
-    start, step = time.time(), 0
-    while (done := (time.time() - start) / (minutes * 60)) < 1:
+    step, steps = 0, int(kimg * 1000 / (2 * batch))
+    while step < steps:
         for group in optimiser.param_groups:
-            group["lr"] = lr * min(1, step / 100) * (1 - done) ** 0.5
+            group["lr"] = lr * min(1, step / 100) * (1 - step / steps) ** 0.5
         at = torch.randint(fit, (batch,), generator=generator)
         x = augment(images[at].flatten(0, 1).float() / 127.5 - 1, generator)
         readings, codes = judge(x)
@@ -159,13 +158,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8000)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=77_000)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--kimg", type=float, default=150, help="thousands of pictures shown")
     parser.add_argument("--to", type=Path, default=Path("ganinv/bundled/portraits-64-judge.safetensors"))
     args = parser.parse_args()
     if args.verb == "render":
         render(args.out, args.count, args.side, args.seed)
     elif args.verb == "train":
-        train(args.out, args.minutes)
+        train(args.out, args.kimg)
     else:
         export(args.out, args.to)
 
