@@ -1,11 +1,11 @@
-"""The public names for users; `ganinv.parts` has those for plugin authors. All else may change without notice.
+"""The public names for users; `ganinv.parts` has those for plugin authors. All else may change at any time.
 
-    from ganinv.api import load_backbone, load_method, open_picture
+from ganinv.api import load_backbone, load_method, open_picture
 
-    method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
-    opened = open_picture("me.png", 64, mask="mask.png")
-    result = method.invert(opened.image, opened.hole, samples=6, seed=0)
-    pictures = method.render(result)  # (1, 6, 3, 64, 64) in [-1, 1]
+method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
+opened = open_picture("me.png", 64, mask="mask.png")
+result = method.invert(opened.image, opened.hole, samples=6, seed=0)
+pictures = method.render(result)  # (1, 6, 3, 64, 64) in [-1, 1]
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class OpenedPicture:
     """A picture and its mask at backbone size.
 
     image: float32 (1, 3, S, S) in [-1, 1]. hole: float32 (1, 1, S, S), 1 = erased.
-    working: uint8 (1, S, S, 3), what known pixels of a composite equal bit for bit. notes: what was done to them.
+    working: uint8 (1, S, S, 3), what known pixels of a composite equal bit for bit. notes: what was done to
+    them.
     """
 
     image: Tensor
@@ -115,7 +116,9 @@ def load_method(name: str, *, backbone: Backbone, **options: Any) -> InversionMe
     method = builder(backbone, **options)
     if not isinstance(method, InversionMethod):
         origin = registry("methods").origin(name)
-        raise PluginError(f"method {name!r} from {origin} built a {type(method).__name__}, not an InversionMethod")
+        raise PluginError(
+            f"method {name!r} from {origin} built a {type(method).__name__}, not an InversionMethod"
+        )
     return method
 
 
@@ -154,7 +157,8 @@ def open_picture(
 
     Args:
         size: side in pixels, `backbone.resolution`.
-        mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; None for none.
+        mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; None for
+            none.
         fit: what to do with a picture that is not square: "refuse", "crop" or "pad".
         polarity: "erase-white" or "keep-white".
 

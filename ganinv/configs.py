@@ -1,7 +1,8 @@
 """Frozen dataclasses from YAML and from key=value on the command line.
 
-The dataclass states what is possible: an unknown key is refused with the nearest known one, a value of another
-type with the type expected. Nested dataclasses take nested tables, and dotted keys on the command line.
+The dataclass states what is possible: an unknown key is refused with the nearest known one, a value of
+another type with the type expected. Nested dataclasses take nested tables, and dotted keys on the command
+line.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 def load_config(cls: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
-    """Builds the dataclass `cls` from its defaults, a YAML file and "key=value" overrides, later ones winning.
+    """Builds the dataclass `cls` from defaults, a YAML file and "key=value" overrides, later ones winning.
 
     Args:
         cls: a dataclass; fields may be dataclasses.
@@ -57,7 +58,9 @@ def build_config(cls: type[T], data: Mapping[str, Any], *, source: str = "", pre
         if key not in known:
             close = nearest(str(key), known)
             offer = f"; did you mean {prefix}{close}?" if close else ";"
-            raise ConfigError(f"unknown key {prefix}{key}{source}{offer} known: {', '.join(prefix + k for k in known)}")
+            raise ConfigError(
+                f"unknown key {prefix}{key}{source}{offer} known: {', '.join(prefix + k for k in known)}"
+            )
         values[key] = _convert(hints[key], value, f"{prefix}{key}", source)
     try:
         return cls(**values)
@@ -142,7 +145,9 @@ def _convert_sequence(origin: Any, args: tuple[Any, ...], value: Sequence[Any], 
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
         if len(value) != len(args):
             raise ConfigError(f"{key}{source} has {len(value)} values; expected {len(args)}")
-        return tuple(_convert(a, v, f"{key}[{i}]", source) for i, (a, v) in enumerate(zip(args, value, strict=True)))
+        return tuple(
+            _convert(a, v, f"{key}[{i}]", source) for i, (a, v) in enumerate(zip(args, value, strict=True))
+        )
     items = [_convert(args[0], v, f"{key}[{i}]", source) for i, v in enumerate(value)]
     return items if origin is list else tuple(items)
 

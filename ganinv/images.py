@@ -96,7 +96,9 @@ def _decode(path: Path, data: bytes) -> tuple[Image.Image, list[str]]:
             limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
             raise InputError(f"{path} is larger than {limit} million pixels; make it smaller first") from None
         except Image.UnidentifiedImageError:
-            raise InputError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, ...)") from None
+            raise InputError(
+                f"{path} is not a picture that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, ...)"
+            ) from None
         except Exception as cause:  # decoders raise anything at all on damaged data
             raise InputError(f"{path} is truncated or damaged: {cause}") from cause
         try:
@@ -108,13 +110,21 @@ def _decode(path: Path, data: bytes) -> tuple[Image.Image, list[str]]:
 
 def _to_rgb(path: Path, image: Image.Image, background: int, notes: list[str]) -> Picture:
     if image.mode == "F":
-        raise InputError(f"{path} has floating-point pixels, of unknown range; save it with 8 or 16 bits a channel")
+        raise InputError(
+            f"{path} has floating-point pixels, of unknown range; save it with 8 or 16 bits a channel"
+        )
     if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it instead of scaling
         deep = np.asarray(image).astype(np.int64)
         if deep.min() < 0 or deep.max() > 65535:
-            raise InputError(f"{path} has 32-bit pixels, of unknown range; save it with 8 or 16 bits a channel")
+            raise InputError(
+                f"{path} has 32-bit pixels, of unknown range; save it with 8 or 16 bits a channel"
+            )
         grey = ((deep + 128) // 257).astype(np.uint8)
-        return Picture(np.repeat(grey[:, :, None], 3, axis=2), None, (*notes, f"{path.name} was brought from 16 to 8 bit"))
+        return Picture(
+            np.repeat(grey[:, :, None], 3, axis=2),
+            None,
+            (*notes, f"{path.name} was brought from 16 to 8 bit"),
+        )
     alpha = None
     try:
         if image.has_transparency_data:
@@ -128,12 +138,14 @@ def _to_rgb(path: Path, image: Image.Image, background: int, notes: list[str]) -
         else:
             pixels = np.array(image.convert("RGB"))
     except (ValueError, OSError) as cause:
-        raise InputError(f"{path} has pixels of mode {image.mode}, which cannot be brought to RGB: {cause}") from cause
+        raise InputError(
+            f"{path} has pixels of mode {image.mode}, which cannot be brought to RGB: {cause}"
+        ) from cause
     return Picture(pixels, alpha, tuple(notes))
 
 
 def fit_square(picture: Picture, mode: str = "refuse") -> Picture:
-    """A square picture: unchanged if it is one, else refused, cropped to its centre, or padded with its edge pixels.
+    """A square picture: unchanged if it is one, else refused, cropped to its centre, or padded at its edges.
 
     Raises:
         InputError: not square and `mode` is "refuse". UsageError: an unknown mode.
@@ -148,7 +160,7 @@ def fit_square(picture: Picture, mode: str = "refuse") -> Picture:
 
 
 def fit_array(array: npt.NDArray[Any], mode: str) -> npt.NDArray[Any]:
-    """`fit_square` for an array (H, W, ...), such as the hole that goes with a picture (padding is never erased)."""
+    """`fit_square` for an array (H, W, ...), such as a picture's hole; padding is never erased."""
     height, width = array.shape[:2]
     if mode not in FITS:
         raise UsageError(f"unknown fit {mode!r}; type --fit refuse, crop or pad")
@@ -169,7 +181,7 @@ def fit_array(array: npt.NDArray[Any], mode: str) -> npt.NDArray[Any]:
 
 
 def resize(pixels: Bytes, size: int | tuple[int, int]) -> Bytes:
-    """Pixels (H, W) or (H, W, C) at `size` (a side, or height and width): down by exact area means, up by Lanczos."""
+    """Pixels (H, W) or (H, W, C) at `size`, a side or (height, width): down by area means, up by Lanczos."""
     height, width = (size, size) if isinstance(size, int) else size
     if pixels.shape[:2] == (height, width):
         return pixels
@@ -181,7 +193,7 @@ def resize(pixels: Bytes, size: int | tuple[int, int]) -> Bytes:
 
 
 def _area_mean(values: npt.NDArray[Any], size: int) -> npt.NDArray[np.float64]:
-    """Means along axis 0 over `size` equal stretches; whole pixels are summed, cut ones count by their share."""
+    """Means along axis 0 over `size` equal stretches; pixels on an edge count by their share."""
     length = values.shape[0]
     edges = np.arange(size + 1) * length
     whole, share = edges // size, (edges % size) / size
@@ -213,13 +225,22 @@ def read_mask(path: str | Path, shape_hw: tuple[int, int], polarity: str = "eras
         InputError: as `read_picture`, or the mask has another shape. UsageError: an unknown polarity.
     """
     if polarity not in POLARITIES:
-        raise UsageError(f"unknown mask polarity {polarity!r}; type --mask-polarity erase-white or keep-white")
+        raise UsageError(
+            f"unknown mask polarity {polarity!r}; type --mask-polarity erase-white or keep-white"
+        )
     picture = read_picture(path, background=0)  # a white brush on a transparent layer is a common export
     pixels, notes, name = picture.pixels, list(picture.notes), Path(path).name
-    grey = pixels[:, :, 0] if (pixels == pixels[:, :, :1]).all() else np.asarray(Image.fromarray(pixels).convert("L"))
+    grey = (
+        pixels[:, :, 0]
+        if (pixels == pixels[:, :, :1]).all()
+        else np.asarray(Image.fromarray(pixels).convert("L"))
+    )
     between = int(((grey != 0) & (grey != 255)).sum())
     if between:
-        notes.append(f"mask {name} has {between} pixels that are neither black nor white; values above 127 count as white")
+        notes.append(
+            f"mask {name} has {between} pixels that are neither black nor white; "
+            "values above 127 count as white"
+        )
     hole = grey > 127
     if polarity == "keep-white":
         hole = ~hole
@@ -227,7 +248,8 @@ def read_mask(path: str | Path, shape_hw: tuple[int, int], polarity: str = "eras
     if (own_h, own_w) != (height, width):
         if abs(own_w * height - own_h * width) > 0.01 * own_h * width:
             raise InputError(
-                f"mask {path} is {own_w} x {own_h} and the picture {width} x {height}: give a mask of the picture's shape"
+                f"mask {path} is {own_w} x {own_h} and the picture {width} x {height}: "
+                "give a mask of the picture's shape"
             )
         notes.append(f"mask {name} of {own_w} x {own_h} was resized to the picture's {width} x {height}")
         hole = resize_hole(hole, (height, width))
@@ -235,14 +257,16 @@ def read_mask(path: str | Path, shape_hw: tuple[int, int], polarity: str = "eras
 
 
 def alpha_mask(picture: Picture) -> Mask:
-    """The transparent parts (alpha < 128) of a picture as a hole. Raises InputError where it has no transparency."""
+    """The transparent parts (alpha < 128) of a picture as a hole. Raises InputError if it has no alpha."""
     if picture.alpha is None:
-        raise InputError("--mask alpha needs a picture with transparency, and this one has none; give a mask file")
+        raise InputError(
+            "--mask alpha needs a picture with transparency, and this one has none; give a mask file"
+        )
     return Mask(picture.alpha < 128)
 
 
 def hole_notes(hole: Bools) -> tuple[str, ...]:
-    """What a user should know about the share of a hole: nothing, all, or nearly all of the picture erased."""
+    """What a user should know about a hole: it erases nothing, all, or nearly all of the picture."""
     share = float(hole.mean())
     if share == 0:
         return ("the mask erases nothing: plain inversion",)
@@ -306,7 +330,7 @@ def _neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def write_png(path: str | Path, pixels: Bytes) -> Path:
-    """Writes uint8 (H, W, 3) or (H, W) as PNG: whole or not at all, the same bytes for the same pixels. Raises OutputError."""
+    """Writes uint8 (H, W, 3) or (H, W) as PNG, whole or not at all. Raises OutputError."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
     return write_bytes(path, buffer.getvalue())

@@ -1,7 +1,7 @@
 """The result of an inversion, its file, and the generic way to draw it again.
 
-The file is one safetensors file with a JSON header. It holds no clock and no absolute path, so equal results are
-equal files.
+The file is one safetensors file with a JSON header. It holds no clock and no absolute path, so equal results
+are equal files.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _FEATURES = "features."
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """Codes of N pictures, K samples each, with all that is needed to draw and to make them again. Lives on the CPU.
+    """Codes of N pictures, K samples each, on the CPU, with all that is needed to draw or make them again.
 
     ws: float32 (N, K, num_ws, w_dim). seeds: one per sample.
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
-    noise: which noise the generator is run with. features: side -> float32 (N, K, C, side, side), added to the
-    generator's features of that side when drawing.
+    noise: which noise the generator is run with. features: side -> float32 (N, K, C, side, side), added to
+    the generator's features of that side when drawing.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
 
@@ -60,12 +60,18 @@ class Inversion:
         if len(self.seeds) != k:
             raise ValueError(f"{len(self.seeds)} seeds for {k} samples")
         if working.dtype != torch.uint8 or working.ndim != 4 or working.shape[:2] != (n, 3):
-            raise ValueError(f"working is {working.dtype} {list(working.shape)}; expected uint8 [{n}, 3, H, W]")
+            raise ValueError(
+                f"working is {working.dtype} {list(working.shape)}; expected uint8 [{n}, 3, H, W]"
+            )
         if hole.dtype != torch.uint8 or hole.shape != (n, 1, *working.shape[2:]):
-            raise ValueError(f"hole is {hole.dtype} {list(hole.shape)}; expected uint8 {[n, 1, *working.shape[2:]]}")
+            raise ValueError(
+                f"hole is {hole.dtype} {list(hole.shape)}; expected uint8 {[n, 1, *working.shape[2:]]}"
+            )
         for side, feature in self.features.items():
             if feature.ndim != 5 or feature.shape[:2] != (n, k) or feature.shape[3:] != (side, side):
-                raise ValueError(f"features of {side} px are {list(feature.shape)}; expected [{n}, {k}, C, {side}, {side}]")
+                raise ValueError(
+                    f"features of {side} px are {list(feature.shape)}; expected [{n}, {k}, C, {side}, {side}]"
+                )
 
     @property
     def samples(self) -> int:
@@ -112,7 +118,9 @@ class Inversion:
                 **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},
             )
         except KeyError as cause:
-            raise CheckpointError(f"{path} is not a complete inversion: it lacks {cause.args[0]!r}") from cause
+            raise CheckpointError(
+                f"{path} is not a complete inversion: it lacks {cause.args[0]!r}"
+            ) from cause
         except (TypeError, ValueError) as cause:
             raise CheckpointError(f"{path} is not a valid inversion: {cause}") from cause
 
@@ -123,7 +131,7 @@ def backbone_record(backbone: Backbone) -> dict[str, Any]:
 
 
 def run_versions() -> dict[str, Any]:
-    """What an Inversion keeps of the programs that made it; equal ones give equal bits on the same machine."""
+    """What an Inversion keeps of the programs that made it; with equal ones a machine gives equal bits."""
     from ganinv_ops import build
 
     return {
@@ -131,7 +139,9 @@ def run_versions() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        "ops": {name: "native" if verdict.ready else "reference" for name, verdict in build.verdicts().items()},
+        "ops": {
+            name: "native" if verdict.ready else "reference" for name, verdict in build.verdicts().items()
+        },
     }
 
 
@@ -139,7 +149,7 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
     """Raises BackboneMismatchError unless `what` was made with this very backbone."""
     own = backbone.sha256 or None
     if own != sha256:
-        was, now = ((d or "unsaved weights")[:15 if d is None else 12] for d in (sha256, own))
+        was, now = ((d or "unsaved weights")[: 15 if d is None else 12] for d in (sha256, own))
         raise BackboneMismatchError(
             f"{what} belongs to a backbone with digest {was}, and the one given has {now}: "
             "type --backbone FILE with the file it was made with"
@@ -179,8 +189,14 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *
     for start in range(0, n * k, chunk):
         part = slice(start, start + chunk)
         inject = {side: _adder(f[part].to(device)) for side, f in features.items()}
-        images.append(backbone.synthesize(flat[part].to(device), noise=inversion.noise, inject=inject).images.float().cpu())
-    return torch.cat(images).unflatten(0, (n, k)) if images else torch.empty(n, k, 3, *[backbone.resolution] * 2)
+        images.append(
+            backbone.synthesize(flat[part].to(device), noise=inversion.noise, inject=inject)
+            .images.float()
+            .cpu()
+        )
+    return (
+        torch.cat(images).unflatten(0, (n, k)) if images else torch.empty(n, k, 3, *[backbone.resolution] * 2)
+    )
 
 
 def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class InversionMethod(ABC):
     """Finds codes of pictures.
 
-    A method is registered by a builder `build(backbone, **options) -> InversionMethod` under the entry-point group
-    `ganinv.methods`. `ganinv.testing.check_method` checks one against this contract.
+    A method is registered by a builder `build(backbone, **options) -> InversionMethod` under the entry-point
+    group `ganinv.methods`. `ganinv.testing.check_method` checks one against this contract.
 
     name: the registered name. version: of the method, kept in its results.
     backbone: the generator it works with. diverse: whether the samples of one picture differ inside the hole.
@@ -57,7 +57,7 @@ class InversionMethod(ABC):
         """
 
     def render(self, inversion: Inversion, ws: Tensor | None = None) -> Tensor:
-        """Draws an inversion, or edited codes (N, K, num_ws, w_dim) of it: float32 (N, K, 3, R, R) on the CPU.
+        """Draws an inversion, or edited codes (N, K, num_ws, w_dim): float32 (N, K, 3, R, R) on the CPU.
 
         Raises:
             BackboneMismatchError: the inversion was made with another backbone.
@@ -67,7 +67,7 @@ class InversionMethod(ABC):
         return render(inversion, self.backbone, ws)
 
     def check_inputs(self, images: Tensor, holes: Tensor | None, samples: int) -> Tensor:
-        """Checks the arguments of `invert`; returns the holes, float32 (N, 1, R, R) of 0 and 1, on the images' device.
+        """Checks the arguments of `invert`; returns the holes, (N, 1, R, R) of 0 and 1 where the images are.
 
         Raises:
             UsageError: what is wrong and what is expected.
@@ -75,7 +75,8 @@ class InversionMethod(ABC):
         side = self.backbone.resolution
         if images.ndim != 4 or images.shape[1:] != (3, side, side) or not images.is_floating_point():
             raise UsageError(
-                f"pictures are {images.dtype} {list(images.shape)}; {self.name} needs float [N, 3, {side}, {side}] in [-1, 1]"
+                f"pictures are {images.dtype} {list(images.shape)}; "
+                f"{self.name} needs float [N, 3, {side}, {side}] in [-1, 1]"
             )
         if samples < 1:
             raise UsageError(f"{samples} samples were asked for; ask for at least 1: --samples 1")

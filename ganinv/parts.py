@@ -1,4 +1,4 @@
-"""The public names for plugin authors, beside those of `ganinv.api`. A plugin imports these two host modules only."""
+"""The public names for plugin authors, beside `ganinv.api`. A plugin imports these two host modules only."""
 
 from __future__ import annotations
 

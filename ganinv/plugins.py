@@ -1,8 +1,9 @@
 """Finding what can be used by name: built in, from installed entry points, or named in GANINV_PLUGINS.
 
-Entry-point groups are `ganinv.methods`, `ganinv.encoders`, `ganinv.backbones` and `ganinv.directions`. Finding reads
-metadata only; a plugin is imported when it is asked for, and one that fails then breaks only itself.
-GANINV_PLUGINS holds "name=module:attribute", comma-separated; "encoders/name=module:attribute" for another group.
+Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions` and `.trainers`. Finding
+reads metadata only; a plugin is imported when it is asked for, and one that fails then breaks only itself.
+GANINV_PLUGINS holds "name=module:attribute", comma-separated; "encoders/name=module:attribute" for another
+group.
 """
 
 from __future__ import annotations
@@ -20,14 +21,23 @@ from ganinv.errors import PluginError, UnknownNameError
 from ganinv.registry import Registry
 
 VARIABLE = "GANINV_PLUGINS"
-GROUPS = {"methods": "method", "encoders": "encoder", "backbones": "backbone family", "directions": "directions file"}
+GROUPS = {
+    "methods": "method",
+    "encoders": "encoder",
+    "backbones": "backbone family",
+    "directions": "directions file",
+    "trainers": "trainer",
+}
 
 _BUILT_IN = {
     "backbones": {"stylegan2": "ganinv.backbones.loading:build_stylegan2"},
     "encoders": {"pyramid": "ganinv.encoders.pyramid:PyramidEncoder"},
 }
-# This repository's own plugin, for running from a checkout without installing; an entry point takes precedence.
-_BUNDLED = {"methods": {"diverse-inpaint": "plugin_ganinpaint.method:build"}}
+# This repository's own plugin, for a checkout that is not installed; an entry point takes precedence.
+_BUNDLED = {
+    "methods": {"diverse-inpaint": "plugin_ganinpaint.method:build"},
+    "trainers": {"diverse-inpaint": "plugin_ganinpaint.training.entry:train"},
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class _Found:
 
 @cache
 def registry(group: str) -> Registry:
-    """The registry of "methods", "encoders", "backbones" or "directions", filled once per process.
+    """The registry of one group of `GROUPS`, "methods" for instance, filled once per process.
 
     Raises:
         UnknownNameError: another group.

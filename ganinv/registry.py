@@ -61,7 +61,7 @@ class Registry:
         return tuple(sorted(self._entries))
 
     def origin(self, name: str) -> str:
-        """Where a name comes from ("built in", "my-plugin 1.2 (my_plugin:build)"). Raises UnknownNameError."""
+        """Where a name comes from: "built in", "my-plugin 1.2 (my_plugin:build)". Raises UnknownNameError."""
         return self._entry(name).origin
 
     def _entry(self, name: str) -> _Entry:
@@ -72,8 +72,8 @@ class Registry:
     def _add(self, name: str, entry: _Entry) -> None:
         if name in self._entries:
             raise PluginError(
-                f"two {self.kind} plugins are called {name!r}: {self._entries[name].origin} and {entry.origin}; "
-                "uninstall or rename one"
+                f"two {self.kind} plugins are called {name!r}: "
+                f"{self._entries[name].origin} and {entry.origin}; uninstall or rename one"
             )
         self._entries[name] = entry
 

@@ -1,9 +1,9 @@
 """A conformance kit for authors of inversion methods.
 
-    from ganinv.testing import check_method
+from ganinv.testing import check_method
 
-    def test_my_method(my_backbone):
-        check_method(build(my_backbone))
+def test_my_method(my_backbone):
+    check_method(build(my_backbone))
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ class _Case:
 def check_method(method: InversionMethod) -> None:
     """Tries a method against the contract of `InversionMethod`, on pictures made by its own backbone.
 
-    Checked: shapes and dtypes, finite values, seeds, same seed same bits, untouched global random state and arguments,
-    nothing from inside the hole reaching the codes, samples that differ in the hole if `method.diverse` says so and
-    not otherwise, a sample that does not depend on K or on the batch, K = 1 and 3, a batch of 2, an empty and a full
-    hole, a file that draws the same bits, refusal of impossible arguments.
+    Checked: shapes and dtypes, finite values, seeds, same seed same bits, untouched global random state and
+    arguments, nothing from inside the hole reaching the codes, samples that differ in the hole if
+    `method.diverse` says so and not otherwise, a sample that does not depend on K or on the batch, K = 1 and
+    3, a batch of 2, an empty and a full hole, a file that draws the same bits, refusal of impossible
+    arguments.
 
     Raises:
         ConformanceError: lists all that failed.
@@ -111,7 +112,8 @@ def _drawing(case: _Case) -> Iterator[str]:
     images = case.method.render(case.result)
     side = case.method.backbone.resolution
     if tuple(images.shape) != (2, 3, 3, side, side) or images.dtype != torch.float32:
-        yield f"render gave {images.dtype} {list(images.shape)}; expected torch.float32 {[2, 3, 3, side, side]}"
+        expected = [2, 3, 3, side, side]
+        yield f"render gave {images.dtype} {list(images.shape)}; expected torch.float32 {expected}"
         return
     if not images.isfinite().all():
         yield "render gave infinite values or NaN"
@@ -122,7 +124,8 @@ def _drawing(case: _Case) -> Iterator[str]:
     inside = images.flatten(3)[:, :, :, case.holes[0].flatten().cpu() > 0]
     differs = not torch.equal(inside[:, 0], inside[:, 1])
     if differs != case.method.diverse:
-        yield f"samples {'differ' if differs else 'do not differ'} in the hole, and diverse is {case.method.diverse}"
+        found = "differ" if differs else "do not differ"
+        yield f"samples {found} in the hole, and diverse is {case.method.diverse}"
 
 
 def _same_bits(case: _Case) -> Iterator[str]:

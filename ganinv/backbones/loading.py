@@ -34,13 +34,13 @@ class BundledModel(NamedTuple):
 
 
 def bundled_models() -> list[BundledModel]:
-    """All weight files shipped with this package and with plugins (their folder `bundled`); reads headers only.
+    """All weight files shipped with this package and with plugins (in `bundled` folders); reads headers only.
 
     Raises:
         CheckpointError: a shipped file is damaged.
     """
     folders = [BUNDLED] + [folder / "bundled" for folder in map(_package_folder, plugin_packages()) if folder]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+    paths = [path for folder in folders for path in _weight_files(folder)]
     return [BundledModel(path.stem, describe(path).kind, path) for path in paths]
 
 
@@ -80,8 +80,10 @@ def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.dev
     return _ready(backbone, found, device)
 
 
-def load_discriminator(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Discriminator:
-    """A discriminator; "portraits-64" means the one trained with that backbone. Otherwise as `load_backbone`."""
+def load_discriminator(
+    name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu"
+) -> Discriminator:
+    """As `load_backbone`; "portraits-64" means the discriminator trained with the backbone of that name."""
     found = read_checkpoint(find_model(name_or_path, "discriminator"), kind="discriminator")
     discriminator = Discriminator(_config(DiscriminatorConfig, found))
     load_weights(discriminator, found.tensors, source=found.path)
@@ -123,12 +125,18 @@ def _config(cls: type[DiscriminatorConfig], found: Checkpoint) -> DiscriminatorC
     try:
         return build_config(cls, found.config)
     except ConfigError as cause:
-        raise CheckpointError(f"{found.path} describes no valid {found.family} discriminator: {cause}") from cause
+        raise CheckpointError(
+            f"{found.path} describes no valid {found.family} discriminator: {cause}"
+        ) from cause
 
 
 def _ready(module: M, found: Checkpoint, device: str | torch.device) -> M:
     module.name, module.sha256 = found.path.stem, found.sha256  # type: ignore[assignment]
     return module.eval().requires_grad_(False).to(check_device(device))
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"), key=lambda path: path.stem)
 
 
 def _package_folder(package: str) -> Path | None:

@@ -1,7 +1,8 @@
 """The safetensors container: eight bytes of header length, a JSON header, then raw little-endian tensors.
 
-Written here with sorted keys, because the safetensors library orders metadata at random and equal content must give
-equal bytes. Read here with every declared size checked against the file before anything is allocated.
+Written here with sorted keys, because the safetensors library orders metadata at random and equal content
+must give equal bytes. Read here with every declared size checked against the file before anything is
+allocated.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def read_header(stream: BinaryIO, path: Path) -> tuple[dict[str, str], dict[str,
         raise _foreign(path, head)
     if 8 + length > size:
         raise CheckpointError(
-            f"{path} is truncated: its header alone is {length} bytes long and the file has {size}; copy it again"
+            f"{path} is truncated: its header alone is {length} bytes and the file has {size}; copy it again"
         )
     stream.seek(8)
     try:
@@ -126,22 +127,29 @@ def _entry(path: Path, name: str, spec: Any, base: int, size: int) -> Entry:
         dtype, shape = DTYPES.get(spec["dtype"]), tuple(spec["shape"])
         start, end = spec["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise CheckpointError(f"{path} is damaged: the header's entry of tensor {name!r} is incomplete") from None
+        raise CheckpointError(
+            f"{path} is damaged: the header's entry of tensor {name!r} is incomplete"
+        ) from None
     if dtype is None:
-        raise CheckpointError(f"{path}: tensor {name!r} is of type {spec['dtype']}; known: {', '.join(DTYPES)}")
+        raise CheckpointError(
+            f"{path}: tensor {name!r} is of type {spec['dtype']}; known: {', '.join(DTYPES)}"
+        )
     if not all(type(v) is int and v >= 0 for v in (*shape, start, end)):
-        raise CheckpointError(f"{path} is damaged: tensor {name!r} declares shape {list(shape)} at {[start, end]}")
+        raise CheckpointError(
+            f"{path} is damaged: tensor {name!r} declares shape {list(shape)} at {[start, end]}"
+        )
     count = 1
     for side in shape:
         count *= side
     if end - start != count * dtype.itemsize:
         raise CheckpointError(
-            f"{path} is damaged: tensor {name!r} of shape {list(shape)} needs {count * dtype.itemsize} bytes, "
-            f"its entry spans {end - start}"
+            f"{path} is damaged: tensor {name!r} of shape {list(shape)} "
+            f"needs {count * dtype.itemsize} bytes, its entry spans {end - start}"
         )
     if base + end > size:
         raise CheckpointError(
-            f"{path} is truncated: tensor {name!r} ends at byte {base + end} and the file has {size}; copy it again"
+            f"{path} is truncated: tensor {name!r} ends at byte {base + end} and the file has {size}; "
+            "copy it again"
         )
     return Entry(dtype, shape, base + start, base + end)
 

@@ -1,7 +1,7 @@
 """Reading and writing ganinv checkpoints: safetensors files whose metadata states what they are.
 
-Metadata keys: `format` = "ganinv", `kind` (generator, discriminator, inversion, ...), `family` (the architecture),
-`config` and `provenance` (JSON objects).
+Metadata keys: `format` = "ganinv", `kind` (generator, discriminator, inversion, ...), `family` (the
+architecture), `config` and `provenance` (JSON objects).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Checkpoint:
     """A file's content.
 
     path: where it was read. sha256: of the file, 64 hexadecimal digits.
-    kind, family: what it is and of which architecture. config: what rebuilds the module. provenance: how it was made.
+    kind, family: what it is and of which architecture. config: what rebuilds the module. provenance: how it
+    was made.
     tensors: by name, on the CPU; half precision on file is float32 here.
     """
 
@@ -68,7 +69,8 @@ def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
         kind: refuse files of any other kind; None takes every kind.
 
     Raises:
-        CheckpointError: absent, unreadable, truncated, damaged, of another format or kind; the text says which.
+        CheckpointError: absent, unreadable, truncated, damaged, of another format or kind; the text says
+            which.
     """
     path = Path(path)
     if path.is_dir():
@@ -80,7 +82,7 @@ def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
             metadata, entries = container.read_header(stream, path)
             found, family, config, provenance = _describe(path, metadata)
             if kind is not None and found != kind:
-                raise CheckpointError(f"{path} holds {_a(found)}; {_a(kind)} is needed here")
+                raise CheckpointError(f"{path} holds {_a(found)}; {_a(kind)} {_is(kind)} needed here")
             tensors = {name: _single(container.read_tensor(stream, entries[name])) for name in entries}
     except OSError as cause:
         raise CheckpointError(f"cannot read {path}: {cause.strerror or cause}") from cause
@@ -147,7 +149,9 @@ def to_json(data: Mapping[str, Any]) -> str:
 def _describe(path: Path, metadata: Mapping[str, str]) -> Description:
     if metadata.get("format") != FORMAT:
         found = f"its format is {metadata['format']!r}" if "format" in metadata else "it states no format"
-        raise CheckpointError(f"{path} is safetensors but not of ganinv: {found}; this version reads ganinv safetensors")
+        raise CheckpointError(
+            f"{path} is safetensors but not of ganinv: {found}; this version reads ganinv safetensors"
+        )
     missing = [key for key in ("kind", "family", "config") if key not in metadata]
     if missing:
         raise CheckpointError(f"{path} is not complete: its header lacks {', '.join(missing)}")
@@ -168,5 +172,10 @@ def _single(tensor: Tensor) -> Tensor:
 
 
 def _a(kind: str) -> str:
-    plural = kind.endswith("s") or kind == "diverse-inpaint"
-    return f"{kind!r} weights" if plural else f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
+    if kind == "diverse-inpaint":
+        return f"weights of {kind}"
+    return kind if kind.endswith("s") else f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
+
+
+def _is(kind: str) -> str:
+    return "are" if kind.endswith("s") or kind == "diverse-inpaint" else "is"

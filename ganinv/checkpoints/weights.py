@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ganinv.errors import CheckpointError
 
 
-def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, source: object, strict: bool = True) -> None:
+def load_weights(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, source: object, strict: bool = True
+) -> None:
     """Copies tensors into a module's parameters and buffers of the same names.
 
     Args:
@@ -27,7 +29,9 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, source: ob
         complaints += _names("unexpected", tensors.keys() - own.keys())
     shared = sorted(own.keys() & tensors.keys())
     shapes = [
-        f"{k} {list(tensors[k].shape)}, not {list(own[k].shape)}" for k in shared if own[k].shape != tensors[k].shape
+        f"{k} {list(tensors[k].shape)}, not {list(own[k].shape)}"
+        for k in shared
+        if own[k].shape != tensors[k].shape
     ]
     complaints += _names("of another shape", shapes)
     if complaints:

@@ -1,7 +1,7 @@
 """Directions: what to add to codes so that one attribute of the picture changes.
 
-Edited codes are ws + strength * unit * vector on the direction's layers. Vectors have rows of norm 1; `unit` is the
-length that one step of strength goes, for bundled directions one standard deviation of the attribute.
+Edited codes are ws + strength * unit * vector on the direction's layers. Vectors have rows of norm 1; `unit`
+is the length that one step of strength goes, for bundled directions one standard deviation of the attribute.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ class Direction:
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 2 or not self.vector.isfinite().all():
-            raise ValueError(f"direction {self.name!r}: a vector of shape {list(self.vector.shape)}; expected [rows, w_dim]")
+            raise ValueError(
+                f"direction {self.name!r}: a vector of shape {list(self.vector.shape)}; "
+                "expected finite [rows, w_dim]"
+            )
         norms = self.vector.double().norm(dim=1)
         if not (((norms - 1).abs() < 1e-3) | (norms == 0)).all():
-            raise ValueError(f"direction {self.name!r}: rows of norm {norms.min():.4g} to {norms.max():.4g}; expected 1")
+            raise ValueError(
+                f"direction {self.name!r}: rows of norm {norms.min():.4g} to {norms.max():.4g}; expected 1"
+            )
 
 
 def apply(ws: Tensor, direction: Direction, strength: float) -> Tensor:
@@ -66,12 +71,14 @@ def apply(ws: Tensor, direction: Direction, strength: float) -> Tensor:
     rows, width = direction.vector.shape
     if width != w_dim or rows not in (1, num_ws):
         raise CheckpointError(
-            f"direction {direction.name!r} from {direction.origin or 'an unnamed source'} is for codes of {rows} x {width} "
-            f"and these are {num_ws} x {w_dim}: use one fitted on this backbone"
+            f"direction {direction.name!r} from {direction.origin or 'an unnamed source'} "
+            f"is for codes of {rows} x {width}, these are {num_ws} x {w_dim}: use one fitted on this backbone"
         )
     first, last = direction.layers or (0, num_ws)
     if not 0 <= first < last <= num_ws:
-        raise CheckpointError(f"direction {direction.name!r} is for layers {first} to {last} and there are {num_ws}")
+        raise CheckpointError(
+            f"direction {direction.name!r} is for layers {first} to {last} and there are {num_ws}"
+        )
     step = (strength * direction.unit * direction.vector).to(ws.device, ws.dtype).expand(num_ws, w_dim)
     edited = ws.clone()
     edited[..., first:last, :] += step[first:last]
@@ -100,8 +107,8 @@ def apply_all(
 def load_directions(backbone: Backbone) -> dict[str, Direction]:
     """Every direction at hand for a backbone: bundled ones fitted on it, then those of plugins.
 
-    A plugin's direction whose name is taken is called "PLUGIN/NAME". A plugin that fails is left out here and told by
-    `ganinv plugins`.
+    A plugin's direction whose name is taken is called "PLUGIN/NAME". A plugin that fails is left out here and
+    told by `ganinv plugins`.
     """
     found: dict[str, Direction] = {}
     for model in bundled_models():
@@ -145,10 +152,12 @@ def read_directions(path: str | Path) -> dict[str, Direction]:
 def write_directions(
     path: str | Path, directions: Iterable[Direction], *, provenance: Mapping[str, Any] | None = None
 ) -> str:
-    """Writes directions to one file. Returns its SHA-256. Raises OutputError; UsageError for two of one name."""
+    """Writes directions to a file; gives its SHA-256. Raises OutputError, UsageError for two of a name."""
     listed = list(directions)
     if len({d.name for d in listed}) < len(listed):
-        raise UsageError(f"two directions of one name cannot go into {path}: {', '.join(d.name for d in listed)}")
+        raise UsageError(
+            f"two directions of one name cannot go into {path}: {', '.join(d.name for d in listed)}"
+        )
     config = {
         d.name: {
             "unit": d.unit,

@@ -108,7 +108,7 @@ def inversion(fake_method: FakeMethod) -> Inversion:
 
 @pytest.fixture
 def forget_plugins() -> Iterator[Callable[[], None]]:
-    """Registries are filled once a process; a test that changes what there is calls this, and leaves none behind."""
+    """Registries are filled once a process; a test that changes what there is must leave none behind."""
     plugins.registry.cache_clear()
     yield plugins.registry.cache_clear
     plugins.registry.cache_clear()

@@ -68,7 +68,10 @@ def test_plain_data_of_a_header() -> None:
     ("override", "text"),
     [
         ("rat=1", "unknown key rat; did you mean rate? known: rate, name"),
-        ("inner.widht=1", "unknown key inner.widht; did you mean inner.width? known: inner.width, inner.gains"),
+        (
+            "inner.widht=1",
+            "unknown key inner.widht; did you mean inner.width? known: inner.width, inner.gains",
+        ),
         ("rate=fast", "rate is 'fast'; expected a number"),
         ("rate=true", "rate is True; expected a number"),
         ("inner.width=1.5", "inner.width is 1.5; expected a whole number"),
@@ -99,7 +102,8 @@ def test_value_where_a_table_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("- 1\n- 2\n", "holds a list; expected a table"), ("a: [", "is not YAML"), ("rat: 1", "rat in")]
+    ("text", "said"),
+    [("- 1\n- 2\n", "holds a list; expected a table"), ("a: [", "is not YAML"), ("rat: 1", "rat in")],
 )
 def test_bad_files(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
@@ -108,7 +112,7 @@ def test_bad_files(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_absent_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read the configuration .*c.yaml: no such file"):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*c.yaml: no such file"):
         load_config(Outer, tmp_path / "c.yaml")
     with pytest.raises(ConfigError, match="cannot read the configuration"):
         load_config(Outer, tmp_path)

@@ -42,7 +42,7 @@ def test_system_errors_are_one_line(tmp_path: Path, code: int) -> None:
         stream.write(b"half")
         raise OSError(code, os.strerror(code))
 
-    with pytest.raises(OutputError, match="cannot write .*a: .*choose another --out folder"):
+    with pytest.raises(OutputError, match=r"cannot write .*a: .*choose another --out folder"):
         atomic_write(tmp_path / "a", fails)
     assert not list(tmp_path.iterdir())
 

@@ -140,7 +140,9 @@ def test_cmyk(tmp_path: Path) -> None:
 
 
 def test_floating_point_and_32_bit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="floating-point pixels, of unknown range; save it with 8 or 16 bits"):
+    with pytest.raises(
+        InputError, match="floating-point pixels, of unknown range; save it with 8 or 16 bits"
+    ):
         read_picture(save(tmp_path / "a.tif", Image.new("F", (2, 2), 0.5)))
     with pytest.raises(InputError, match="32-bit pixels, of unknown range"):
         read_picture(save(tmp_path / "b.tif", Image.new("I", (2, 2), 70000)))
@@ -198,7 +200,9 @@ def test_absent_file_and_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [40, 90])
 def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     path = write_png(tmp_path / "a.png", noise(10, 10, 3))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)  # Pillow warns from once, raises from twice the limit
+    monkeypatch.setattr(
+        Image, "MAX_IMAGE_PIXELS", limit
+    )  # Pillow warns from once, raises from twice the limit
     with pytest.raises(InputError, match="is larger than 0 million pixels; make it smaller first"):
         read_picture(path)
 
@@ -291,7 +295,9 @@ def test_mask_of_another_size(tmp_path: Path) -> None:
     mask = read_mask(path, (6, 6))
     assert mask.hole.shape == (6, 6) and mask.hole[:3, 3:].all() and not mask.hole[:3, :3].any()
     assert mask.notes == ("mask m.png of 2 x 2 was resized to the picture's 6 x 6",)
-    with pytest.raises(InputError, match=r"m\.png is 2 x 2 and the picture 9 x 6: give a mask of the picture's"):
+    with pytest.raises(
+        InputError, match=r"m\.png is 2 x 2 and the picture 9 x 6: give a mask of the picture's"
+    ):
         read_mask(path, (6, 9))
 
 

@@ -62,7 +62,10 @@ def test_sample(inversion: Inversion, fake_backbone: Backbone) -> None:
         ({"seeds": (1, 2)}, "2 seeds for 3 samples"),
         ({"working": torch.zeros(2, 3, 8, 8)}, "expected uint8"),
         ({"hole": torch.zeros(2, 8, 8, dtype=torch.uint8)}, r"expected uint8 \[2, 1, 8, 8\]"),
-        ({"features": {4: torch.zeros(2, 3, 5, 8, 8)}}, r"features of 4 px are .*; expected \[2, 3, C, 4, 4\]"),
+        (
+            {"features": {4: torch.zeros(2, 3, 5, 8, 8)}},
+            r"features of 4 px are .*; expected \[2, 3, C, 4, 4\]",
+        ),
     ],
 )
 def test_shapes_are_checked(inversion: Inversion, changes: dict[str, Any], text: str) -> None:
@@ -98,7 +101,9 @@ def test_foreign_and_truncated_files(inversion: Inversion, tmp_path: Path) -> No
 )
 def test_headers_that_do_not_fit(inversion: Inversion, tmp_path: Path, changes: Any, text: str) -> None:
     path = tmp_path / "a"
-    write_checkpoint(path, tensors(inversion), kind="inversion", family="f", config=header(inversion, **changes))
+    write_checkpoint(
+        path, tensors(inversion), kind="inversion", family="f", config=header(inversion, **changes)
+    )
     with pytest.raises(CheckpointError, match=text):
         Inversion.load(path)
 
@@ -147,7 +152,9 @@ def test_render_in_chunks(inversion: Inversion, fake_backbone: Backbone) -> None
 def test_render_edited_codes(inversion: Inversion, fake_backbone: Backbone) -> None:
     edited = render(inversion, fake_backbone, inversion.ws + 1)
     assert not torch.equal(edited, render(inversion, fake_backbone))
-    with pytest.raises(UsageError, match=r"codes of shape \[1, 3, 4, 6\] cannot be drawn; expected \[2, 3, 4, 6\]"):
+    with pytest.raises(
+        UsageError, match=r"codes of shape \[1, 3, 4, 6\] cannot be drawn; expected \[2, 3, 4, 6\]"
+    ):
         render(inversion, fake_backbone, inversion.ws[:1])
 
 

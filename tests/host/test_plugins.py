@@ -16,7 +16,9 @@ Forget = Callable[[], None]
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Importable modules: one that works, one that fails on import."""
-    (tmp_path / "good_plugin.py").write_text("def build(backbone, **options):\n    return options\n\nnumber = 3\n")
+    (tmp_path / "good_plugin.py").write_text(
+        "def build(backbone, **options):\n    return options\n\nnumber = 3\n"
+    )
     (tmp_path / "bad_plugin.py").write_text("raise RuntimeError('no good')\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -63,7 +65,11 @@ def test_a_broken_plugin_breaks_only_itself(
         "number": "good_plugin:number",
         "odd": "good_plugin",
     }
-    offer(monkeypatch, *(("ganinv.methods", k, v) for k, v in values.items()), ("ganinv.methods", "good", "good_plugin:build"))
+    offer(
+        monkeypatch,
+        *(("ganinv.methods", k, v) for k, v in values.items()),
+        ("ganinv.methods", "good", "good_plugin:build"),
+    )
     said = {r.name: r.error for r in plugin_reports() if r.group == "methods"}
     assert said["good"] is None
     for name, text in {
@@ -88,7 +94,9 @@ def test_two_of_one_name(modules: Path, monkeypatch: pytest.MonkeyPatch, forget_
         ("ganinv.methods", "same", "good_plugin:build"),
         ("ganinv.backbones", "stylegan2", "good_plugin:build"),
     )
-    with pytest.raises(PluginError, match=r"two method plugins are called 'mine': .*bad_plugin.* and .*good_plugin"):
+    with pytest.raises(
+        PluginError, match=r"two method plugins are called 'mine': .*bad_plugin.* and .*good_plugin"
+    ):
         registry("methods").get("mine")
     assert registry("methods").get("same")(None) == {}
     assert registry("backbones").origin("stylegan2") == "built in"
@@ -100,7 +108,9 @@ def test_two_of_one_name(modules: Path, monkeypatch: pytest.MonkeyPatch, forget_
 def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="unknown registry 'method'; did you mean 'methods'"):
         registry("method")
-    with pytest.raises(UnknownNameError, match="unknown method 'diverse-inpant'; did you mean 'diverse-inpaint'"):
+    with pytest.raises(
+        UnknownNameError, match="unknown method 'diverse-inpant'; did you mean 'diverse-inpaint'"
+    ):
         registry("methods").get("diverse-inpant")
 
 

@@ -60,7 +60,7 @@ def test_broken_builder_breaks_only_itself(cause: Exception, said: str) -> None:
     known.register("good", dict, origin="here")
     known.register_lazy("bad", load, origin="there 1.0")
     for _ in range(2):
-        with pytest.raises(PluginError, match="method 'bad' from there 1.0") as caught:
+        with pytest.raises(PluginError, match=r"method 'bad' from there 1.0") as caught:
             known.get("bad")
         assert said in str(caught.value)
     assert known.get("good") is dict

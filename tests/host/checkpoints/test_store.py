@@ -93,8 +93,14 @@ def test_pickles_are_named_and_never_opened(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(Bomb()))
     torch.save({"a": 1}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    for name, what in [("a.pt", "a zip archive"), ("a.pkl", "a Python pickle"), ("old.pt", "a Python pickle")]:
-        with pytest.raises(CheckpointError, match=f"{name} is {what}.*not opened yet: this version reads ganinv"):
+    for name, what in [
+        ("a.pt", "a zip archive"),
+        ("a.pkl", "a Python pickle"),
+        ("old.pt", "a Python pickle"),
+    ]:
+        with pytest.raises(
+            CheckpointError, match=f"{name} is {what}.*not opened yet: this version reads ganinv"
+        ):
             read_checkpoint(tmp_path / name)
     assert not (tmp_path / "exploded").exists()
 
@@ -121,7 +127,7 @@ def test_other_files(tmp_path: Path, data: bytes, text: str) -> None:
 
 
 def test_absent_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such file: .*nothing"):
+    with pytest.raises(CheckpointError, match=r"no such file: .*nothing"):
         read_checkpoint(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match="is a folder"):
         read_checkpoint(tmp_path)
@@ -138,8 +144,14 @@ def test_truncated_file(tmp_path: Path, keep: float) -> None:
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        ({"dtype": "F32", "shape": [10**12], "data_offsets": [0, 8]}, "needs 4000000000000 bytes, its entry spans 8"),
-        ({"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}, "is truncated: tensor 't' ends at"),
+        (
+            {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 8]},
+            "needs 4000000000000 bytes, its entry spans 8",
+        ),
+        (
+            {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]},
+            "is truncated: tensor 't' ends at",
+        ),
         ({"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}, "declares shape"),
         ({"dtype": "F32", "shape": [1.5], "data_offsets": [0, 8]}, "declares shape"),
         ({"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}, "its entry spans -8"),

@@ -1,0 +1,121 @@
+"""The public names: users and plugins rely on them, so a change here is a change for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ganinv.api
+import ganinv.parts
+from ganinv.api import Direction, Inversion, edit, load_method, method_names, open_picture
+from ganinv.backbones.base import Backbone
+from ganinv.errors import InputError, PluginError, UnknownNameError, UsageError
+from ganinv.images import write_png
+
+API = """
+Backbone BackboneMismatchError CheckpointError ConfigError Direction GanInvError InputError Inversion
+InversionMethod OpenedPicture OutputError PluginError UnknownNameError UsageError bundled_models composite edit
+load_backbone load_directions load_method method_names open_picture plugin_reports read_directions
+render to_tensor to_uint8 write_png
+"""
+PARTS = """
+Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Direction Discriminator
+DiscriminatorConfig EqualConv2d EqualLinear GanInvError IRSEBody IRSEConfig Injection InputError Inversion
+InversionMethod LayerwiseLinear Noise OutputError PluginError PyramidEncoder PyramidEncoderConfig Registry
+Synthesis UnknownNameError UsageError apply atomic_write backbone_record build_config bundled_models
+check_backbone check_device composite find_model fit_array fit_square fixed_hole free_form free_form_batch
+load_backbone load_config load_directions load_discriminator load_weights named_hole normal
+normalize_second_moment pyramid_preset read_checkpoint read_directions read_mask read_picture render resize
+resize_hole run_versions sample_seed sample_seeds sample_z sha256_file sheet style_groups to_tensor to_uint8
+write_checkpoint write_directions write_png
+"""
+
+
+@pytest.mark.parametrize(("module", "names"), [(ganinv.api, API), (ganinv.parts, PARTS)])
+def test_public_names(module: Any, names: str) -> None:
+    assert sorted(module.__all__) == sorted(names.split())
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__doc__ or name in ("Injection", "Noise"), f"{name} has no docstring"
+
+
+# ---- methods
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget_plugins: Any) -> None:
+    """A plugin with one sound method, one that builds something else, both registered."""
+    (tmp_path / "api_plugin.py").write_text(
+        "from ganinv.parts import InversionMethod\n"
+        "class Method(InversionMethod):\n"
+        "    def __init__(self, backbone, steps=3):\n        self.backbone, self.steps = backbone, steps\n"
+        "    def invert(self, images, holes=None, *, samples=1, seed=0, truncation=1.0):\n"
+        "        raise NotImplementedError\n"
+        "def odd(backbone):\n    return 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("GANINV_PLUGINS", "mine=api_plugin:Method,odd=api_plugin:odd")
+
+
+def test_load_method(plugin: None, fake_backbone: Backbone) -> None:
+    method: Any = load_method("mine", backbone=fake_backbone, steps=5)
+    assert method.backbone is fake_backbone and method.steps == 5
+    assert {"mine", "odd"} <= set(method_names())
+    with pytest.raises(UsageError, match=r"method 'mine' was given options stps: .*; its options: steps"):
+        load_method("mine", backbone=fake_backbone, stps=5)
+    with pytest.raises(PluginError, match=r"method 'odd' from .* built a int, not an InversionMethod"):
+        load_method("odd", backbone=fake_backbone)
+    with pytest.raises(UnknownNameError, match="unknown method 'mien'; did you mean 'mine'"):
+        load_method("mien", backbone=fake_backbone)
+
+
+def test_edit(inversion: Inversion, fake_backbone: Backbone) -> None:
+    known = {"age": Direction("age", torch.eye(6)[:1])}
+    ws = edit(inversion, fake_backbone, [("age", 2.0)], directions=known)
+    assert torch.equal(ws, inversion.ws + 2 * torch.eye(6)[0])
+    with pytest.raises(UnknownNameError, match="unknown direction 'smile'"):
+        edit(inversion, fake_backbone, [("smile", 2.0)])
+
+
+# ---- pictures
+
+
+def test_open_picture(tmp_path: Path) -> None:
+    pixels = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
+    path = write_png(tmp_path / "a.png", pixels)
+    mask = np.zeros((4, 8), np.uint8)
+    mask[:, 4:] = 255
+    write_png(tmp_path / "m.png", mask)
+    opened = open_picture(path, 4, mask=tmp_path / "m.png", fit="crop")
+    assert opened.image.shape == (1, 3, 4, 4) and opened.hole.dtype == torch.float32
+    assert opened.hole[0, 0].tolist() == [[0, 0, 1, 1]] * 4
+    assert np.array_equal(opened.working[0], pixels[:, 2:6])
+    assert np.array_equal(ganinv.api.to_uint8(opened.image), opened.working)
+    assert opened.notes == ("the picture of 8 x 4 was cropped to a square",)
+    kept = open_picture(path, 4, mask=tmp_path / "m.png", fit="crop", polarity="keep-white")
+    assert torch.equal(kept.hole, 1 - opened.hole)
+
+
+def test_open_picture_without_a_mask_and_with_alpha(tmp_path: Path) -> None:
+    rgba = np.full((4, 4, 4), 255, np.uint8)
+    rgba[:2, :, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    opened = open_picture(tmp_path / "a.png", 4)
+    assert not opened.hole.any() and len(opened.notes) == 1
+    assert open_picture(tmp_path / "a.png", 4, mask="alpha").hole.sum() == 8
+    rgba[..., 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    assert "the mask erases everything" in open_picture(tmp_path / "a.png", 8, mask="alpha").notes[-1]
+
+
+def test_open_picture_refuses(tmp_path: Path) -> None:
+    path = write_png(tmp_path / "a.png", np.zeros((4, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="not square"):
+        open_picture(path, 4)
+    with pytest.raises(UsageError, match="unknown fit"):
+        open_picture(path, 4, fit="squash")
