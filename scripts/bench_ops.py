@@ -1,8 +1,8 @@
 """Time the fused operators against their PyTorch references.
 
-One line per operator, type and shape (channels_last): milliseconds of the reference and of the native kernel, native over
-reference, and gigabytes a second of the native kernel, counting each tensor that must be read or written once. `step` is
-forward and backward together; tiny shapes show the cost of a call.
+One line per operator, type and shape (channels_last): milliseconds of the reference and of the native
+kernel, native over reference, and gigabytes a second of the native kernel, counting each tensor that must be
+read or written once. `step` is forward and backward together; tiny shapes show the cost of a call.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def line(name: str, x: Tensor, call: Callable[[Tensor, Impl], Tensor], repeat: i
     rate = (x.nbytes + y.nbytes) / native / 1e6
     shape = "x".join(map(str, x.shape))
     print(
-        f"{name:13} {str(x.dtype)[6:]:8} {shape:>14} {ref:8.3f} {native:8.3f} {native / ref:6.2f} {rate:6.1f} | "
-        f"{ref_step:9.3f} {native_step:8.3f} {native_step / ref_step:6.2f}"
+        f"{name:13} {str(x.dtype)[6:]:8} {shape:>14} {ref:8.3f} {native:8.3f} {native / ref:6.2f} "
+        f"{rate:6.1f} | {ref_step:9.3f} {native_step:8.3f} {native_step / ref_step:6.2f}"
     )
 
 

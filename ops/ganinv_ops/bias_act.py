@@ -86,7 +86,8 @@ def bias_act(
             raise ValueError(f"dim is {dim}, but x has {x.ndim} dimensions")
         if b.ndim != 1 or b.shape[0] != x.shape[dim]:
             raise ValueError(
-                f"bias has shape {list(b.shape)}; x has {x.shape[dim]} entries in dimension {dim}, give [{x.shape[dim]}]"
+                f"bias has shape {list(b.shape)}; "
+                f"x has {x.shape[dim]} entries in dimension {dim}, give [{x.shape[dim]}]"
             )
         b = b.to(x.dtype)
     slope = spec.default_alpha if alpha is None else float(alpha)
@@ -123,14 +124,15 @@ _LIBRARY.define(
     "bias_act(Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor"
 )
 _LIBRARY.define(
-    "bias_act_grad(Tensor dy, Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) -> Tensor"
+    "bias_act_grad(Tensor dy, Tensor x, Tensor? b, int dim, int act, float alpha, float gain, float clamp) "
+    "-> Tensor"
 )
 
 
 def _forward_kernel(
     x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
-    """Runs where no native kernel is registered (yet): loads it and calls again, or computes the reference."""
+    """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
     if supported(x) and native("bias_act").ready:
         y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim, act, alpha, gain, clamp)
         return y
@@ -194,7 +196,7 @@ def _sum_to_bias(dx: Tensor, b: Tensor | None, dim: int) -> Tensor | None:
 def _derivative(
     order: int, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
-    """gain * act' or act'' of x + b, zero where clamped; of PyTorch's own operators, so that higher orders follow."""
+    """gain * act' or act'' of x + b, zero where clamped; plain PyTorch, so that higher orders follow."""
     name = _NAMES[act]
     z = _reference(x, b, dim, "linear", alpha, 1.0, None)
     result = (_slope if order == 1 else _curvature)(name, z, alpha)

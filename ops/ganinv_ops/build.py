@@ -1,11 +1,11 @@
 """Native kernels: compiled at first use, kept in a cache, judged once a process.
 
-The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its kernels in csrc/NAME.cpp (and
-csrc/NAME.cu, taken where PyTorch has CUDA and a toolkit is there). Each becomes one library, in a folder of the cache
-whose name is a digest of all that went into it.
+The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its kernels in csrc/NAME.cpp
+(and csrc/NAME.cu, taken where PyTorch has CUDA and a toolkit is there). Each becomes one library, in a
+folder of the cache whose name is a digest of all that went into it.
 
-Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default ~/.cache/ganinv/ops);
-CXX names the compiler.
+Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default
+~/.cache/ganinv/ops); CXX names the compiler.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _SOURCES = Path(__file__).parent / "csrc"
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 _LOCK = threading.RLock()
 _VERDICTS: dict[str, Verdict] = {}
+_WARNED: set[str] = set()
 
 
 class NativeOpError(RuntimeError):
@@ -68,25 +69,23 @@ def native(op: str) -> Verdict:
 
     A failure warns once in a process, with its cause, and is not tried again.
     """
-    verdict = _VERDICTS.get(op)
-    if verdict is None:
-        with _LOCK:
-            verdict = _VERDICTS.get(op) or _judge(op)
-            if not verdict.ready and not _switched_off():
-                warnings.warn(
-                    f"the native kernel of {op} is not available, "
-                    f"the slower PyTorch version runs instead: {verdict.detail}",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+    verdict = _VERDICTS.get(op) or _judge(op)
+    if not verdict.ready and op not in _WARNED and not _switched_off():
+        _WARNED.add(op)
+        warnings.warn(
+            f"the native kernel of {op} is not available, "
+            f"the slower PyTorch version runs instead: {verdict.detail}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     return verdict
 
 
 def choose(op: str, impl: Impl, x: Tensor) -> bool:
     """Whether `op` on `x` goes through the registered operator.
 
-    While torch.compile or torch.export traces, the answer is yes: the graph holds the operator, which picks its kernel
-    when it runs.
+    While torch.compile or torch.export traces, the answer is yes: the graph holds the operator, which picks
+    its kernel when it runs.
 
     Raises:
         ValueError: `impl` is none of the three.
@@ -96,12 +95,12 @@ def choose(op: str, impl: Impl, x: Tensor) -> bool:
         return False
     if impl not in ("auto", "native"):
         raise ValueError(f'impl is {impl!r}; give "auto", "native" or "ref"')
+    if impl == "native" and not supported(x):
+        raise NativeOpError(f"{op} has no native kernel for {x.dtype} on {x.device.type}; use impl='auto'")
     if torch.compiler.is_compiling():
         return True
     if impl == "auto":
         return supported(x) and native(op).ready
-    if not supported(x):
-        raise NativeOpError(f"{op} has no native kernel for {x.dtype} on {x.device.type}; use impl='auto'")
     verdict = _judge(op)
     if not verdict.ready:
         raise NativeOpError(f"the native kernel of {op} is not available: {verdict.detail}")

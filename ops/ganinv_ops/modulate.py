@@ -1,8 +1,9 @@
 """Convolutions of style-based generators: resampled, and modulated per sample with one shared weight.
 
-Modulation multiplies the weight's input channels by each sample's styles, and demodulation divides by the norm of the
-result per output channel. Both are diagonal, so the same numbers come from scaling the activations before and after one
-ordinary convolution, which costs a pass over the activations instead of one weight per sample.
+Modulation multiplies the weight's input channels by each sample's styles, and demodulation divides by the
+norm of the result per output channel. Both are diagonal, so the same numbers come from scaling the
+activations before and after one ordinary convolution, which costs a pass over the activations instead of one
+weight per sample.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def modulated_conv2d(
         padding: with respect to the upsampled picture; kh // 2 keeps the size.
         resample_filter: of `setup_filter`; used where up or down is above 1.
         demodulate: scale each output channel so that unit-variance input gives unit variance.
-        flip_weight: True correlates, as conv2d does. None is StyleGAN2's way: correlate, but convolve when up > 1.
+        flip_weight: True correlates, as conv2d does. None is StyleGAN2's way: correlate, but convolve when
+            up > 1.
         impl: as in `upfirdn2d`.
 
     Returns:
@@ -59,8 +61,6 @@ def modulated_conv2d(
             f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, "
             f"one factor per sample and channel of x"
         )
-    # the norm needs more than bfloat16's eight bits, and costs next to nothing
-    exact = torch.promote_types(x.dtype, torch.float32)
     scale = styles.to(x.dtype)
     y = conv2d_resample(
         x * scale[:, :, None, None],
@@ -72,14 +72,20 @@ def modulated_conv2d(
         flip_weight=up == 1 if flip_weight is None else flip_weight,
         impl=impl,
     )
-    factor: Tensor | None = None
-    if demodulate:
-        energy = weight.to(exact).square().sum(dim=(2, 3))  # [O, I]
-        factor = (styles.to(exact).square() @ energy.t() + 1e-8).rsqrt().to(x.dtype)[:, :, None, None]
+    factor = _demodulation(weight, styles, x.dtype)[:, :, None, None] if demodulate else None
     if noise is not None:
         noise = noise.to(x.dtype)
         return y + noise if factor is None else torch.addcmul(noise, y, factor)
     return y if factor is None else y * factor
+
+
+def _demodulation(weight: Tensor, styles: Tensor, dtype: torch.dtype) -> Tensor:
+    """[N, O]: one over the norm of each sample's modulated weight, per output channel."""
+    exact = torch.promote_types(
+        dtype, torch.float32
+    )  # bfloat16's eight bits are too few, and this costs little
+    energy = weight.to(exact).square().sum(dim=(2, 3))  # [O, I]
+    return (styles.to(exact).square() @ energy.t() + 1e-8).rsqrt().to(dtype)
 
 
 def conv2d_resample(
@@ -132,7 +138,8 @@ def conv2d_resample(
     if kh == kw == 1 and down == 1:
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
         return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so less
+    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so
+    # less
     # padding remains
     x = F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
     pad = add_padding(pad, (1 - kw, up - kw, 1 - kh, up - kh))

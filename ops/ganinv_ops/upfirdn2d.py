@@ -1,8 +1,8 @@
 """Pad, upsample, filter and downsample pictures in one pass, and the usual resampling calls built on it.
 
-The meaning, one axis at a time: insert ``up - 1`` zeros after every sample; pad (or crop, where negative) the result;
-convolve with the filter, keeping only where it fits; keep every ``down``-th sample from the first. The reference below is
-the specification.
+The meaning, one axis at a time: insert ``up - 1`` zeros after every sample; pad (or crop, where negative)
+the result; convolve with the filter, keeping only where it fits; keep every ``down``-th sample from the
+first. The reference below is the specification.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def upfirdn2d(
 
     Args:
         x: [N, C, H, W], floating point.
-        f: [n] (applied along both axes), [height, width], or None for no filter; float32 whatever the type of x.
+        f: [n] (applied along both axes), [height, width], or None for no filter; float32 whatever the type
+            of x.
         up, down: whole factors, one number or (x, y).
         padding: in upsampled pixels: one number, (x, y) or (left, right, top, bottom); negative numbers crop.
         flip_filter: False convolves, True correlates.
@@ -102,7 +103,8 @@ def upfirdn2d(
     fh, fw = _check(x, f)
     if x.shape[2] * upy + py0 + py1 < fh or x.shape[3] * upx + px0 + px1 < fw:
         raise ValueError(
-            f"a picture of {x.shape[2]}x{x.shape[3]} with up ({upx}, {upy}) and padding {[px0, px1, py0, py1]} "
+            f"a picture of {x.shape[2]}x{x.shape[3]} with up ({upx}, {upy}) and "
+            f"padding {[px0, px1, py0, py1]} "
             f"is smaller than the {fh}x{fw} filter; pad more"
         )
     pads = (px0, px1, py0, py1)
@@ -283,7 +285,8 @@ def _insert_zeros(x: Tensor, upx: int, upy: int) -> Tensor:
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
 _LIBRARY.define(
-    "upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, SymInt[] padding, bool flip_filter, float gain) -> Tensor"
+    "upfirdn2d(Tensor x, Tensor f, int[] up, int[] down, SymInt[] padding, bool flip_filter, float gain) "
+    "-> Tensor"
 )
 
 
@@ -296,7 +299,7 @@ def _kernel(
     flip_filter: bool,
     gain: float,
 ) -> Tensor:
-    """Runs where no native kernel is registered (yet): loads it and calls again, or computes the reference."""
+    """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
     if supported(x) and native("upfirdn2d").ready:
         y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, up, down, padding, flip_filter, gain)
         return y

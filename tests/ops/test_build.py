@@ -1,4 +1,4 @@
-"""Building: one warning, then the reference, where it fails; errors under "native"; a cache that processes share."""
+"""Building: one warning and the reference where it fails; errors under "native"; a shared cache."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, in a process that has not judged any operator."""
     folder = tmp_path / "cache"
     monkeypatch.setattr(build, "_VERDICTS", {})
+    monkeypatch.setattr(build, "_WARNED", set())
     monkeypatch.setenv("GANINV_CACHE", str(folder))
     monkeypatch.delenv("GANINV_OPS", raising=False)
     return folder
@@ -133,6 +134,7 @@ def test_cache_that_cannot_be_written(cache: Path) -> None:
 def test_broken_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     library = copy_library(tmp_path / "cache")
     monkeypatch.setattr(build, "_VERDICTS", {})
+    monkeypatch.setattr(build, "_WARNED", set())
     monkeypatch.setenv("GANINV_CACHE", str(tmp_path / "cache"))
     if damage == "truncate":
         library.write_bytes(library.read_bytes()[: library.stat().st_size // 2])

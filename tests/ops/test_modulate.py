@@ -1,4 +1,4 @@
-"""modulated_conv2d and conv2d_resample against their definitions: one weight per sample, filtering in steps."""
+"""modulated_conv2d and conv2d_resample against their definitions."""
 
 from __future__ import annotations
 

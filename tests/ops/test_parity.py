@@ -79,7 +79,8 @@ def pick(args: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: args[name] for name in names if name in args}
 
 
-# ---- one runner per kind ----------------------------------------------------------------------------------------
+# ---- one runner per kind
+# ----------------------------------------------------------------------------------------
 
 
 def run_setup_filter(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:

@@ -1,4 +1,4 @@
-"""upfirdn2d and its callers: native kernel, reference and definition agree; gradients, layouts, types, errors."""
+"""upfirdn2d: native kernel, reference and definition agree; gradients, layouts, types, errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 // y = clamp(gain * act(x + b)) and its derivative with respect to x, on the CPU.
 //
-// Both walk through memory in blocks that fit the first cache level: add the bias in the calculating type, apply the activation, store.
-// Any dense layout works, since the bias index follows from the offset and the stride of the bias dimension.
+// Both walk through memory in blocks that fit the first cache level: add the bias in the calculating type, apply the
+// activation, store. Any dense layout works, since the bias index follows from the offset and the bias dimension's stride.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
@@ -31,7 +31,7 @@ struct Settings {
   double alpha, gain, clamp;  // a negative clamp is none
 };
 
-// ---- activations over one block, in place -------------------------------------------------------------------------------
+// ---- activations over one block, in place --------------------------------------------------------------------
 
 template <typename A, typename F>
 inline void map_vec(A* z, int64_t n, F f) {
@@ -159,7 +159,7 @@ inline void scale_and_clamp(A* z, int64_t n, const Settings& s) {
     }
 }
 
-// ---- bias --------------------------------------------------------------------------------------------------------------
+// ---- bias ----------------------------------------------------------------------------------------------------
 
 // The bias as a pattern that repeats along memory: either spelled out (tile), or one value for `run` elements each.
 template <typename A>
@@ -210,7 +210,7 @@ struct Bias {
   }
 };
 
-// ---- the two operators -------------------------------------------------------------------------------------------------
+// ---- the two operators ---------------------------------------------------------------------------------------
 
 template <typename T>
 void forward(const at::Tensor& x, const std::optional<at::Tensor>& b, int64_t dim, const Settings& s, at::Tensor& out) {

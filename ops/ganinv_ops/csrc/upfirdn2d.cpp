@@ -1,8 +1,9 @@
 // Upsample, pad, filter and downsample on the CPU.
 //
-// One output row at a time: the input rows it needs are combined into one row of the calculating type, zero-padded at both ends, which is then
-// filtered along x. Inserted zeros are never touched: outputs come in a few phases, each with its own short list of taps.
-// [N, C, H, W] in channels_last has rows of W pixels of C numbers; plain layout is the same with N * C pictures of one channel.
+// One output row at a time: the input rows it needs are combined into one row of the calculating type, zero-padded at both
+// ends, which is then filtered along x. Inserted zeros are never touched: outputs come in a few phases, each with its own
+// short list of taps. [N, C, H, W] in channels_last has rows of W pixels of C numbers; plain layout is the same with N * C
+// pictures of one channel.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
@@ -24,9 +25,10 @@ constexpr int64_t kGrain = 16384;
 
 int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
-// ---- which samples and taps an output uses, along one axis ---------------------------------------------------------------
+// ---- which samples and taps an output uses, along one axis --------------------------------------------------
 
-// Outputs first, first + period, ... use the inputs start, start + advance, ... and their followers, weighted with every `up`-th tap.
+// Outputs r, r + period, ... use the inputs start, start + advance, ... and their followers, weighted with every `up`-th
+// tap.
 struct Phase {
   int64_t start;
   std::vector<int64_t> taps;
@@ -66,7 +68,7 @@ struct Axis {
   }
 };
 
-// ---- weighted sums -------------------------------------------------------------------------------------------------------
+// ---- weighted sums ------------------------------------------------------------------------------------------
 
 // out[i] (+)= sum over k < K of w[k] * in[k][i]
 template <int K, typename T, typename A>
@@ -106,10 +108,10 @@ inline void weighted_sum(const T* const* in, const A* w, int64_t count, A* out, 
   }
 }
 
-// ---- along x -------------------------------------------------------------------------------------------------------------
+// ---- along x ------------------------------------------------------------------------------------------------
 
-// Few channels C: loops over them are too short to be vector code, so pixels are. STEP pixels lie between outputs, ADVANCE between inputs; as
-// constants they let the compiler shuffle instead of gather.
+// Few channels C: loops over them are too short to be vector code, so pixels are. STEP pixels lie between outputs, ADVANCE
+// between inputs; as constants they let the compiler shuffle instead of gather.
 template <int C, int STEP, int ADVANCE, int TAPS, typename A>
 inline void pixels_fixed(const A* in, const A* w, A* out, int64_t n, bool add) {
   A v[TAPS];
@@ -143,25 +145,31 @@ struct Sweep {
   const Axis& axis;
   int64_t channels, before;
   std::vector<const A*> sources;
-  std::vector<A> weights;
+  std::vector<std::vector<A>> table;  // weights of each phase
 
-  Sweep(const Axis& axis_, int64_t channels_) : axis(axis_), channels(channels_), before(axis_.before()) {}
+  Sweep(const Axis& axis_, int64_t channels_)
+      : axis(axis_), channels(channels_), before(axis_.before()), table(axis_.period) {}
 
-  // row: padded input of the calculating type; taps: the filter along x; out: axis.out pixels.
-  void run(const A* row, const A* taps, A* out, bool add) {
+  // taps: the filter along x.
+  void prepare(const A* taps) {
+    for (int64_t r = 0; r < axis.period; ++r) {
+      table[r].clear();
+      for (int64_t k : axis.phases[r].taps) table[r].push_back(taps[k]);
+    }
+  }
+
+  // row: padded input of the calculating type; out: axis.out pixels.
+  void run(const A* row, A* out, bool add) {
     for (int64_t r = 0; r < axis.period; ++r) {
       const Phase& phase = axis.phases[r];
-      const int64_t n = axis.count(r), used = static_cast<int64_t>(phase.taps.size());
+      const std::vector<A>& weights = table[r];
+      const int64_t n = axis.count(r), used = static_cast<int64_t>(weights.size());
       sources.resize(used);
-      weights.resize(used);
-      for (int64_t k = 0; k < used; ++k) {
-        weights[k] = taps[phase.taps[k]];
-        sources[k] = row + (phase.start + before + k) * channels;
-      }
+      for (int64_t k = 0; k < used; ++k) sources[k] = row + (phase.start + before + k) * channels;
       if (axis.period == 1 && axis.advance == 1) {
         weighted_sum(sources.data(), weights.data(), used, out, n * channels, add);  // neighbours in memory throughout
       } else if (channels <= 4) {
-        few(row + (phase.start + before) * channels, used, out + r * channels, n, add);
+        few(row + (phase.start + before) * channels, weights, out + r * channels, n, add);
       } else {
         for (int64_t i = 0; i < n; ++i) {
           weighted_sum(sources.data(), weights.data(), used, out + (r + i * axis.period) * channels, channels, add);
@@ -172,8 +180,9 @@ struct Sweep {
   }
 
  private:
-  void few(const A* in, int64_t used, A* out, int64_t n, bool add) {
+  void few(const A* in, const std::vector<A>& weights, A* out, int64_t n, bool add) {
     const A* w = weights.data();
+    const int64_t used = static_cast<int64_t>(weights.size());
     switch (channels) {
       case 1: return pixels<1>(in, w, used, out, n, axis.period, axis.advance, add);
       case 2: return pixels<2>(in, w, used, out, n, axis.period, axis.advance, add);
@@ -183,7 +192,7 @@ struct Sweep {
   }
 };
 
-// ---- the filter ------------------------------------------------------------------------------------------------------------
+// ---- the filter ---------------------------------------------------------------------------------------------
 
 // Taps as a correlation, scaled; split into one filter per axis where that gives the same numbers.
 template <typename A>
@@ -227,7 +236,7 @@ struct Filter {
   }
 };
 
-// ---- the operator ----------------------------------------------------------------------------------------------------------
+// ---- the operator -------------------------------------------------------------------------------------------
 
 template <typename T>
 struct Rows {
@@ -247,6 +256,7 @@ struct Rows {
     std::vector<A> weights;
     std::vector<int64_t> taps;
     const A one = 1;
+    if (filter.separable) sweep.prepare(filter.row.data());
     for (int64_t p = begin; p < end; ++p) {
       const int64_t picture = p / ay.out, y = p % ay.out;
       gather(in + picture * ay.in * line, y, line, sources, taps);
@@ -256,12 +266,13 @@ struct Rows {
         weights.clear();
         for (int64_t k : taps) weights.push_back(filter.column[k]);
         weighted_sum(sources.data(), weights.data(), static_cast<int64_t>(sources.size()), middle, line, false);
-        sweep.run(row.data(), filter.row.data(), result, false);
+        sweep.run(row.data(), result, false);
       } else {
         std::fill(result, result + ax.out * channels, A(0));
         for (size_t k = 0; k < sources.size(); ++k) {
           weighted_sum(&sources[k], &one, 1, middle, line, false);
-          sweep.run(row.data(), filter.full.data() + taps[k] * filter.width, result, true);
+          sweep.prepare(filter.full.data() + taps[k] * filter.width);
+          sweep.run(row.data(), result, true);
         }
       }
       if (!std::is_same<T, A>::value)
@@ -295,7 +306,8 @@ bool channels_last(const at::Tensor& x) { return x.size(1) > 1 && x.size(2) * x.
 
 at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef up, at::IntArrayRef down,
                      at::IntArrayRef padding, bool flip, double gain) {
-  TORCH_CHECK(x.dim() == 4 && up.size() == 2 && down.size() == 2 && padding.size() == 4, "ganinv_ops::upfirdn2d: bad arguments");
+  TORCH_CHECK(x.dim() == 4 && up.size() == 2 && down.size() == 2 && padding.size() == 4,
+              "ganinv_ops::upfirdn2d: bad arguments");
   const auto format = channels_last(x) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   const int64_t height = (x.size(2) * up[1] + padding[2] + padding[3] - f.size(0)) / down[1] + 1;
   const int64_t width = (x.size(3) * up[0] + padding[0] + padding[1] - f.size(-1)) / down[0] + 1;
