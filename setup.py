@@ -89,5 +89,6 @@ setup(
     entry_points={
         "console_scripts": ["ganinv = ganinv.cli.main:main"],
         "ganinv.methods": ["diverse-inpaint = plugin_ganinpaint.method:build"],
+        "ganinv.trainers": ["diverse-inpaint = plugin_ganinpaint.training.entry:train"],
     },
 )

@@ -111,7 +111,9 @@ def default_r1_gamma(resolution: int, batch: int) -> float:
     return 0.0002 * resolution**2 / batch
 
 
-def mode_seeking(first: Tensor, second: Tensor, codes_first: Tensor, codes_second: Tensor, hole: Tensor) -> Tensor:
+def mode_seeking(
+    first: Tensor, second: Tensor, codes_first: Tensor, codes_second: Tensor, hole: Tensor
+) -> Tensor:
     """Small when two completions of one picture differ as much as the codes they were drawn from (Mao et al. 2019).
 
     Args:
@@ -124,7 +126,9 @@ def mode_seeking(first: Tensor, second: Tensor, codes_first: Tensor, codes_secon
     """
     inside = pairwise_difference(first, second, hole)
     apart = (codes_first - codes_second).abs().mean(dim=(1, 2))
-    return (apart / (inside + 0.02)).mean()  # 0.02: one hundredth of the range, so that equal pictures stay finite
+    return (
+        apart / (inside + 0.02)
+    ).mean()  # 0.02: one hundredth of the range, so that equal pictures stay finite
 
 
 def pairwise_difference(first: Tensor, second: Tensor, hole: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -23,6 +24,16 @@ from ..skip import SkipEncoder
 
 LAST_RATE = 0.01
 """Where the learning rate ends, as a share of its peak."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a stage ended: `reason` is "done", "minutes" or "stopped"."""
+
+    reason: str
+    images: int
+    seconds: float
+    figures: dict[str, float]
 
 
 class TrainingError(GanInvError):
@@ -53,7 +64,9 @@ class Networks(nn.Module):
         """w_out (P * N, num_ws, w_dim) of N erased pictures and P passes' codes `w_rand`, and w_enc (N, ...) behind it."""
         with torch.set_grad_enabled(self.codes_learn and torch.is_grad_enabled()):
             w_enc = self.encoder(erased, visible).float()
-            with torch.autocast(w_enc.device.type, enabled=False):  # codes stay in full precision, and cost nothing
+            with torch.autocast(
+                w_enc.device.type, enabled=False
+            ):  # codes stay in full precision, and cost nothing
                 return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand), w_enc
 
     def forward(
@@ -86,12 +99,12 @@ def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
 class Ema:
     """Running average of a module's weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
 
-    def __init__(self, module: nn.Module, images: int) -> None:
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+    def __init__(self, module: Networks, images: int) -> None:
+        self.module: Networks = copy.deepcopy(module).eval().requires_grad_(False)
         self.images = images
 
     @torch.no_grad()
-    def update(self, module: nn.Module, batch: int, seen: int) -> None:
+    def update(self, module: Networks, batch: int, seen: int) -> None:
         """Move towards `module` after a step of `batch` pictures, `seen` of them in all."""
         half_life = max(min(self.images, 0.05 * seen), 1e-8)
         weight = 1 - 0.5 ** (batch / half_life)

@@ -73,7 +73,9 @@ class Sampler:
         is_real = self._chance(n, self.config.data.real_fraction if self.bank is not None else 0.0)
         w_true = self.codes(n)
         image = self._images(w_true, is_real)
-        visible = 1 - draw_holes(n, self.backbone.resolution, self.config.holes, self.generator).to(self.device)
+        visible = 1 - draw_holes(n, self.backbone.resolution, self.config.holes, self.generator).to(
+            self.device
+        )
         w_rand, where = self._passes(w_true, visible, is_real)
         passes = len(w_rand) // n
         targets, target_of, edit = image, torch.arange(n, device=self.device).repeat(passes), None
@@ -186,8 +188,15 @@ def load_real_images(source: str | Path, resolution: int) -> Tensor:
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read as a .npy array: {error}") from error
     else:
-        raise InputError(f"real images {path}: give a folder of pictures or a .npy file of uint8 (M, R, R, 3)")
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != (resolution, resolution, 3) or not len(array):
+        raise InputError(
+            f"real images {path}: give a folder of pictures or a .npy file of uint8 (M, R, R, 3)"
+        )
+    if (
+        array.dtype != np.uint8
+        or array.ndim != 4
+        or array.shape[1:] != (resolution, resolution, 3)
+        or not len(array)
+    ):
         wanted = f"uint8 (M, {resolution}, {resolution}, 3)"
         raise InputError(f"{path} holds {array.dtype} {array.shape}; {wanted} is needed")
     return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()

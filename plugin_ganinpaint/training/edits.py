@@ -31,11 +31,13 @@ class Edits:
         if directions:
             self.table = direction_table(directions, backbone.num_ws).to(backbone.w_avg.device)
         elif settings.edit_directions == "bundled":
-            raise ConfigError(f"edit_directions is bundled and backbone {backbone.name!r} has none; use random or auto")
+            raise ConfigError(
+                f"edit_directions is bundled and backbone {backbone.name!r} has none; use random or auto"
+            )
 
     @property
     def kind(self) -> str:
-        """"bundled" or "random"."""
+        """ "bundled" or "random"."""
         return "random" if self.table is None else "bundled"
 
     def draw(self, sampler: Sampler, count: int) -> Tensor:

@@ -1,12 +1,12 @@
 """`ganinv train --method diverse-inpaint`: from a configuration to weights. Registered in the group `ganinv.trainers`.
 
-Imports nothing heavy at the top, so that listing trainers stays quick.
+Imports neither lightning-fabric nor TensorBoard at the top, so that trainers can be listed without the extra `train`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,12 @@ from ganinv.parts import (
     load_discriminator,
 )
 
+from .data import load_real_images
 from .settings import TrainConfig
 from .state import load_state, state_path
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from torch import Tensor
 
     from .loop import StageRun
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 STAGES = ("1", "2", "both")
 RESULT = "diverse-inpaint.safetensors"
+OF_THIS_MACHINE = ("backbone", "discriminator", "start_from", "accelerator", "devices")
+"""Settings that may name files or devices of the machine, and stay out of weight files."""
 
 
 def train(
@@ -72,7 +76,14 @@ def train(
     generator = load_backbone(settings.backbone)
     discriminator = load_discriminator(settings.discriminator or discriminator_name(settings.backbone))
     return fit(
-        settings, generator, discriminator, Path(out), stage=stage, resume=resume, minutes=minutes, report=report
+        settings,
+        generator,
+        discriminator,
+        Path(out),
+        stage=stage,
+        resume=resume,
+        minutes=minutes,
+        report=report,
     )
 
 
@@ -96,9 +107,11 @@ def fit(
             f"{backbone.resolution} px: give the discriminator that was trained with it"
         )
     try:
-        from . import data, loop
+        from . import loop
     except ModuleNotFoundError as error:
-        raise PluginError(f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'") from error
+        raise PluginError(
+            f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
+        ) from error
     from ..config import NetworkConfig
 
     networks = NetworkConfig.for_backbone(
@@ -108,8 +121,8 @@ def fit(
         skip_resolutions=config.network.skip_resolutions,
     )
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
-        reals = data.load_real_images(config.data.real_images, backbone.resolution)
-    fabric = loop.make_fabric(config)
+        reals = load_real_images(config.data.real_images, backbone.resolution)
+    fabric = make_fabric(config)
     endings: dict[str, Any] = {}
     for number in stages:
         run = loop.StageRun(
@@ -122,11 +135,27 @@ def fit(
         ending = run.run(minutes=minutes, on_save=_saver(run))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
         endings[str(number)] = {
-            "reason": ending.reason, "images": ending.images, "seconds": round(ending.seconds, 1), **ending.figures
+            "reason": ending.reason,
+            "images": ending.images,
+            "seconds": round(ending.seconds, 1),
+            **ending.figures,
         }
         if ending.reason == "stopped":
             break
     return {"outputs": [str(out / RESULT), str(out / "log.jsonl")], "stages": endings}
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """The devices that the configuration asks for, launched.
+
+    Fabric's own mixed precision would also round the inputs, codes and pictures among them; `StageRun.autocast` does not.
+    """
+    from lightning_fabric import Fabric
+
+    strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
+    fabric.launch()
+    return fabric
 
 
 def check_request(out: Path, stage: str, resume: bool, minutes: float | None) -> list[int]:
@@ -143,9 +172,13 @@ def check_request(out: Path, stage: str, resume: bool, minutes: float | None) ->
     stages = [1, 2] if stage == "both" else [int(stage)]
     present = [n for n in stages if state_path(out, n).is_file()]
     if present and not resume:
-        raise UsageError(f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder")
+        raise UsageError(
+            f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder"
+        )
     if resume and not present:
-        raise CheckpointError(f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume")
+        raise CheckpointError(
+            f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume"
+        )
     return stages
 
 
@@ -183,25 +216,36 @@ def _begin(run: StageRun) -> None:
         run.start_from(before["ema"], before["discriminator"])
     elif start is not None:
         found = load_networks(find_weights(run.backbone, start), run.backbone)
-        parts = {"encoder": found.encoder, "mixing": found.mixing, "skip": found.skip if run.stage == 2 else None}
+        parts = {
+            "encoder": found.encoder,
+            "mixing": found.mixing,
+            "skip": found.skip if run.stage == 2 else None,
+        }
         run.start_from(
-            {f"{part}.{k}": v for part, net in parts.items() if net is not None for k, v in net.state_dict().items()}
+            {
+                f"{part}.{k}": v
+                for part, net in parts.items()
+                if net is not None
+                for k, v in net.state_dict().items()
+            }
         )
 
 
 def _saver(run: StageRun) -> Callable[[Any], object]:
     """Writes the averaged networks as a weight file, with how they were made."""
-    from dataclasses import asdict
-
     from ..weights import save_networks
 
     def save(networks: Any) -> str:
+        data = replace(run.config.data, real_images=None)  # a folder of this machine says nothing elsewhere
         provenance = {
             "stage": run.stage,
             "images": run.images,
             "perceptual": run.distance.name,
             "edits": None if run.edits is None else run.edits.kind,
-            "config": {k: v for k, v in asdict(run.config).items() if k not in ("backbone", "discriminator", "start_from")},
+            "real_images": 0 if run.reals is None else len(run.reals),
+            "config": {
+                k: v for k, v in asdict(replace(run.config, data=data)).items() if k not in OF_THIS_MACHINE
+            },
         }
         return save_networks(run.out / RESULT, networks, backbone=run.backbone, provenance=provenance)
 

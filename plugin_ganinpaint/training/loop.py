@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from ganinv.parts import Backbone, BackboneMismatchError, ConfigError, Discrimin
 from .. import losses
 from ..config import NetworkConfig
 from . import stage1, stage2
-from .common import Ema, Networks, PoliteStop, TrainingError, crossed, derive_seed, rate_factor
+from .common import Ema, Ending, Networks, PoliteStop, TrainingError, crossed, derive_seed, rate_factor
 from .data import Batch, Sampler
 from .edits import Edits
 from .monitor import PROBES, Monitor, Probe
@@ -27,27 +27,6 @@ from .settings import TrainConfig
 from .state import changed_fields, load_state, save_state, state_path
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a stage ended: `reason` is "done", "minutes" or "stopped"."""
-
-    reason: str
-    images: int
-    seconds: float
-    figures: dict[str, float]
-
-
-def make_fabric(config: TrainConfig) -> Fabric:
-    """The devices that the configuration asks for, launched.
-
-    Fabric's own mixed precision would also round the inputs, codes and pictures among them; `StageRun.autocast` does not.
-    """
-    strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
-    fabric.launch()
-    return fabric
 
 
 class StageRun:
@@ -72,16 +51,24 @@ class StageRun:
         self.backbone = backbone.to(device).eval().requires_grad_(False)
         if config.precision == "bfloat16":
             for network in (self.backbone, discriminator):
-                network.compute_dtype = torch.bfloat16  # type: ignore[assignment]
-        torch.manual_seed(derive_seed(config.seed, stage, "weights"))  # initial weights come from the global generator
-        self.networks = self.part.build(network_config, self.backbone).to(memory_format=torch.channels_last)
+                network.compute_dtype = torch.bfloat16
+        torch.manual_seed(
+            derive_seed(config.seed, stage, "weights")
+        )  # initial weights come from the global generator
+        self.networks = self.part.build(network_config, self.backbone).train()
         discriminator = copy.deepcopy(discriminator).to(device)
         self.distance = losses.FeatureDistance(discriminator).to(device)
-        self.discriminator = discriminator.train().requires_grad_(True).to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.train().requires_grad_(True)
+        for module in (self.networks, self.discriminator):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimisers()
         self.ema = Ema(self.networks, config.ema_images)
-        self.generator = torch.Generator().manual_seed(derive_seed(config.seed, stage, f"data-{fabric.global_rank}"))
-        self.edits = Edits(self.backbone, self.settings) if stage == 2 and self.settings.edit_share > 0 else None
+        self.generator = torch.Generator().manual_seed(
+            derive_seed(config.seed, stage, f"data-{fabric.global_rank}")
+        )
+        self.edits = (
+            Edits(self.backbone, self.settings) if stage == 2 and self.settings.edit_share > 0 else None
+        )
         self.reals = reals
         self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
         self.step, self.images, self.seconds = 0, 0, 0.0
@@ -144,7 +131,9 @@ class StageRun:
             fakes = None
             if weights.adversarial > 0 and self.step % weights.adversarial_every == 0:
                 fakes = self._fakes(shown, target, batch)
-                terms["adversarial"] = losses.generator_loss(self.discriminator(fakes), weights.adversarial_kind)
+                terms["adversarial"] = losses.generator_loss(
+                    self.discriminator(fakes), weights.adversarial_kind
+                )
                 total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
             if weights.mode_seeking > 0 and batch.passes > 1:
                 terms["mode_seeking"] = self._mode_seeking(shown, batch)
@@ -152,7 +141,9 @@ class StageRun:
         terms["gradient"] = self._descend(total)
         self.discriminator.requires_grad_(True)
         terms["loss"], terms["moved"] = total, (w_out - batch.w_rand).abs().mean()
-        return {name: value.detach() for name, value in terms.items()}, None if fakes is None else fakes.detach()
+        return {
+            name: value.detach() for name, value in terms.items()
+        }, None if fakes is None else fakes.detach()
 
     def _codes_step(self, batch: Batch) -> dict[str, Tensor]:
         """The warm-up of stage 1: the encoder alone, against true codes."""
@@ -185,7 +176,9 @@ class StageRun:
         if self.config.losses.judge_both:
             rows = torch.stack([shown, pasted]).reshape(2 * p, n, *shown.shape[1:])
         else:
-            raw = (torch.arange(n, device=shown.device) + torch.arange(p, device=shown.device)[:, None]) % 2 == 0
+            raw = (
+                torch.arange(n, device=shown.device) + torch.arange(p, device=shown.device)[:, None]
+            ) % 2 == 0
             rows = torch.where(raw.reshape(-1, 1, 1, 1), shown, pasted).reshape(p, n, *shown.shape[1:])
         return rows.transpose(0, 1).flatten(0, 1)
 
@@ -225,7 +218,9 @@ class StageRun:
         """
         probe_seed = derive_seed(self.config.seed, self.stage, "probe")
         probe = Probe(self._sampler(PROBES, torch.Generator().manual_seed(probe_seed), None))
-        monitor = Monitor(self.out, self.stage, probe, images=self.images) if self.fabric.is_global_zero else None
+        monitor = (
+            Monitor(self.out, self.stage, probe, images=self.images) if self.fabric.is_global_zero else None
+        )
         started, before, figures = time.monotonic(), self.seconds, {}
         sums: dict[str, list[float]] = {}
         reason = "done"
@@ -239,7 +234,9 @@ class StageRun:
                     reason = "stopped"
                     break
                 seen = self.images
-                terms = {name: float(value) for name, value in self.train_step(self._progress(minutes)).items()}
+                terms = {
+                    name: float(value) for name, value in self.train_step(self._progress(minutes)).items()
+                }
                 self._check(terms)
                 for name, value in terms.items():
                     sums.setdefault(name, []).append(value)
@@ -265,7 +262,8 @@ class StageRun:
     def _anyone(self, asked: bool) -> bool:
         if self.fabric.world_size == 1:
             return asked
-        return bool(self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum") > 0)
+        votes = self.fabric.all_gather(torch.tensor(float(asked), device=self.fabric.device))
+        return bool(torch.as_tensor(votes).any())
 
     def _check(self, terms: dict[str, float]) -> None:
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
@@ -281,7 +279,11 @@ class StageRun:
         values["seconds"] = self.seconds
         values["images_per_second"] = self.images / max(self.seconds, 1e-6)
         monitor.scalars(self.images, values)
-        shown = ", ".join(f"{k} {values[k]:.4g}" for k in ("l2", "perceptual", "adversarial", "discriminator") if k in values)
+        shown = ", ".join(
+            f"{k} {values[k]:.4g}"
+            for k in ("l2", "perceptual", "adversarial", "discriminator")
+            if k in values
+        )
         self.report(
             f"stage {self.stage}: {self.images}/{self.settings.images} images, {values['images_per_second']:.1f}/s, {shown}"
         )
@@ -298,7 +300,9 @@ class StageRun:
         wrong = [k for k, v in networks.items() if k not in own or own[k].shape != v.shape]
         wrong += [k for k in own if k not in networks and not k.startswith("skip.")]
         if wrong:
-            raise ConfigError(f"the weights to start from are of another size than `network` asks for: {', '.join(wrong[:3])}")
+            raise ConfigError(
+                f"the weights to start from are of another size than `network` asks for: {', '.join(wrong[:3])}"
+            )
         for state in (self.networks, self.ema.module):
             state.load_state_dict(networks, strict=False)
         if discriminator is not None:
@@ -306,7 +310,8 @@ class StageRun:
 
     def save(self, on_save: Callable[[Networks], object]) -> None:
         """Write the state and hand the averaged networks to `on_save`; on every rank, the file by the first."""
-        generators = self.fabric.all_gather(self.generator.get_state()).reshape(self.fabric.world_size, -1)
+        gathered = self.fabric.all_gather(self.generator.get_state().to(self.fabric.device))
+        generators = torch.as_tensor(gathered).reshape(self.fabric.world_size, -1)
         if not self.fabric.is_global_zero:
             return
         state = {
@@ -330,7 +335,9 @@ class StageRun:
     def check_backbone(self, sha256: str, path: Path) -> None:
         """Raise BackboneMismatchError where the state at `path` belongs to another generator."""
         if sha256 != self.backbone.sha256:
-            raise BackboneMismatchError(f"{path} was trained on another backbone than {self.backbone.name!r}; give that one")
+            raise BackboneMismatchError(
+                f"{path} was trained on another backbone than {self.backbone.name!r}; give that one"
+            )
 
     def resume(self) -> None:
         """Go on from the stage's last state.
@@ -344,7 +351,9 @@ class StageRun:
         state = load_state(path, stage=self.stage)
         self.check_backbone(state["backbone_sha256"], path)
         if len(state["generators"]) != self.fabric.world_size:
-            raise ConfigError(f"{path} ran on {len(state['generators'])} devices; resume it with devices={len(state['generators'])}")
+            raise ConfigError(
+                f"{path} ran on {len(state['generators'])} devices; resume it with devices={len(state['generators'])}"
+            )
         changed = changed_fields(json.loads(state["config"]), json.loads(json.dumps(asdict(self.config))))
         if changed:
             self.report(f"resumed with other settings: {', '.join(changed)}")
@@ -355,7 +364,13 @@ class StageRun:
             self.optimiser.load_state_dict(state["optimiser"])
             self.d_optimiser.load_state_dict(state["d_optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{path} holds networks of other sizes than the configuration asks for: {error}") from error
+            raise ConfigError(
+                f"{path} holds networks of other sizes than the configuration asks for: {error}"
+            ) from error
         self.generator.set_state(state["generators"][self.fabric.global_rank])
         torch.set_rng_state(state["global_generator"])
-        self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
+        self.step, self.images, self.seconds = (
+            int(state["step"]),
+            int(state["images"]),
+            float(state["seconds"]),
+        )

@@ -37,7 +37,9 @@ class Probe:
     def look(self, networks: Networks) -> tuple[dict[str, float], Tensor]:
         """Figures, and sample pictures (SAMPLES, N, 3, R, R)."""
         batch = replace(self.batch, w_rand=self.w_rand)
-        w_out, deltas, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws))
+        w_out, deltas, w_enc = networks(
+            batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws)
+        )
         shown = render(self.backbone, w_out, deltas)
         shown = shown.reshape(SAMPLES, -1, *shown.shape[1:]).clamp(-1, 1)
         _, logits = networks.mixing.mix(w_enc.repeat(SAMPLES, 1, 1), batch.w_rand)
@@ -82,7 +84,7 @@ class Monitor:
         out.mkdir(parents=True, exist_ok=True)
         self.log = out / "log.jsonl"
         self._drop_later_lines(images)
-        self.writer: Any = SummaryWriter(  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(
             str(out / "tensorboard" / f"stage{stage}"), purge_step=images or None
         )
 
@@ -112,6 +114,10 @@ class Monitor:
         kept = []
         for line in self.log.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line) if line.endswith("}") else {}  # a line cut off by a crash is dropped
-            if entry and (entry["stage"] != self.stage or entry["images"] <= images) and (images or entry["stage"] < self.stage):
+            if (
+                entry
+                and (entry["stage"] != self.stage or entry["images"] <= images)
+                and (images or entry["stage"] < self.stage)
+            ):
                 kept.append(line)
         self.log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

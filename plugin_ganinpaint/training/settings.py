@@ -129,7 +129,9 @@ class StageSettings:
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.batch < 4 or self.batch % 4:
-            raise ConfigError(f"{self.images} images in batches of {self.batch}: give at least 1, and a multiple of 4")
+            raise ConfigError(
+                f"{self.images} images in batches of {self.batch}: give at least 1, and a multiple of 4"
+            )
         if self.lr <= 0 or self.discriminator_lr <= 0 or self.clip <= 0:
             raise ConfigError("lr, discriminator_lr and clip must be above 0")
         if not 0 <= self.edit_share <= 1 or self.edit_directions not in ("auto", "random", "bundled"):

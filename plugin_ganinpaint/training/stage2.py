@@ -29,7 +29,9 @@ def build(config: NetworkConfig, backbone: Backbone) -> Networks:
 def parameter_groups(networks: Networks, settings: StageSettings) -> list[dict[str, object]]:
     """What the optimiser moves, with each group's share of the learning rate."""
     assert networks.skip is not None
-    groups: list[dict[str, object]] = [{"params": list(networks.skip.parameters()), "lr": settings.lr, "share": 1.0}]
+    groups: list[dict[str, object]] = [
+        {"params": list(networks.skip.parameters()), "lr": settings.lr, "share": 1.0}
+    ]
     if settings.thaw_from < 1:
         codes = list(chain(networks.encoder.parameters(), networks.mixing.parameters()))
         groups.append({"params": codes, "lr": settings.lr, "share": THAWED_SHARE})
