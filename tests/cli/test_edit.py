@@ -1,0 +1,142 @@
+"""`ganinv edit`: pairs of direction and strength, strips, known pixels, backbones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganinv.api import edit, load_backbone, load_directions, render, to_uint8
+from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.inversion import Inversion
+
+SIZE = 16
+AGE = ("--direction", "age", "--strength", 2)
+
+
+@pytest.fixture
+def made(bench: Any) -> Path:
+    """An inversion of two samples, right half erased."""
+    result = bench.invert(bench.picture("me.png"), "--mask", "half-right", "--samples", 2, "--seed", 1)
+    assert result.exit_code == 0, result.stderr
+    path: Path = bench.folder / "out" / "me.inversion.safetensors"
+    return path
+
+
+def test_edits_are_what_the_library_draws(bench: Any, made: Path) -> None:
+    result = bench.edit(made, "--direction", "age", "--strength", 2, "--direction", "smile", "--strength", -1)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(p.name for p in (bench.folder / "edits").iterdir()) == ["me-00-edit.png", "me-01-edit.png"]
+    backbone, inversion = load_backbone(bench.backbone), Inversion.load(made)
+    assert set(load_directions(backbone)) == {"age", "smile"}
+    ws = edit(inversion, backbone, [("age", 2.0), ("smile", -1.0)])
+    expected = to_uint8(render(inversion, backbone, ws)[0])
+    for index in range(2):
+        assert np.array_equal(bench.pixels(bench.folder / f"edits/me-0{index}-edit.png"), expected[index])
+
+
+def test_one_sample_strips_and_json(bench: Any, made: Path) -> None:
+    found = bench.printed(bench.edit(made, *AGE, "--strip", "-3:3:7", "--sample", 1, "--json"))
+    edits = bench.folder / "edits"
+    assert found["outputs"] == [str(edits / "me-01-edit.png"), str(edits / "me-01-strip.png")]
+    assert found["inputs"] == [str(made)]
+    assert found["failures"] == []
+    assert found["options"]["strip"] == "-3:3:7"
+    strip = bench.pixels(edits / "me-01-strip.png")
+    gap = strip.shape[0] - SIZE  # above and below
+    assert 0 <= gap < SIZE
+    assert strip.shape[1] == 7 * SIZE + 8 * gap // 2
+
+
+def test_strip_alone_needs_no_strength_and_its_middle_is_unedited(bench: Any, made: Path) -> None:
+    result = bench.edit(made, "--direction", "age", "--direction", "smile", "--strip=-1:1:3")
+    assert result.exit_code == 0, result.stderr
+    assert sorted(p.name for p in (bench.folder / "edits").iterdir()) == [
+        "me-00-strip.png",
+        "me-01-strip.png",
+    ]
+    strip = bench.pixels(bench.folder / "edits/me-00-strip.png")
+    gap = (strip.shape[1] - 3 * SIZE) // 4
+    plain = to_uint8(render(Inversion.load(made), load_backbone(bench.backbone))[0])[0]
+    for row in range(2):
+        top, left = gap + row * (SIZE + gap), 2 * gap + SIZE
+        assert np.array_equal(strip[top : top + SIZE, left : left + SIZE], plain)
+
+
+def test_keep_known_pastes_the_known_pixels_back(bench: Any, made: Path) -> None:
+    assert bench.edit(made, *AGE, "--keep-known").exit_code == 0
+    edited, working = (
+        bench.pixels(bench.folder / name) for name in ("edits/me-00-edit.png", "out/me-input.png")
+    )
+    assert np.array_equal(edited[:, : SIZE // 2], working[:, : SIZE // 2])
+    assert not np.array_equal(edited[:, SIZE // 2 :], working[:, SIZE // 2 :])
+
+
+def test_straight_from_a_picture_equals_the_two_steps(bench: Any, made: Path) -> None:
+    assert bench.edit(made, *AGE).exit_code == 0
+    arguments = ("--mask", "half-right", "--samples", 2, "--seed", 1, *AGE, "--out", "direct")
+    result = bench.run("edit", bench.folder / "me.png", *bench.tiny, *arguments)
+    assert result.exit_code == 0, result.stderr
+    for index in range(2):
+        name = f"me-0{index}-edit.png"
+        assert (bench.folder / "direct" / name).read_bytes() == (bench.folder / "edits" / name).read_bytes()
+
+
+def test_a_folder_of_results_gives_its_inversions(bench: Any, made: Path) -> None:
+    found = bench.printed(bench.edit(made.parent, *AGE, "--json"))
+    assert found["inputs"] == [str(made)]
+    found = bench.printed(bench.edit(f"{made.parent}/*", *AGE, "--json"))
+    assert found["inputs"] == [str(made)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--direction", "age"), "1 --direction and 0 --strength"),
+        ((*AGE, "--strength", 1), "1 --direction and 2 --strength"),
+        ((*AGE, "--direction", "smile", "--strip", "0:1:2"), "2 --direction and 1 --strength"),
+        (("--strength", 1), "Missing option '--direction'"),
+        (("--direction", "agee", "--strength", 1), "unknown direction 'agee'; did you mean 'age'?"),
+        (("--direction", "age", "--strength", "nan"), "not a finite number"),
+        ((*AGE, "--strip", "-3:3"), "is not FROM:TO:STEPS"),
+        ((*AGE, "--strip", "-3:3:1"), "2 to 99 steps"),
+        ((*AGE, "--sample", 2), "no sample 2; this inversion has samples 0 to 1"),
+    ],
+)
+def test_usage_errors(bench: Any, made: Path, arguments: tuple[object, ...], text: str) -> None:
+    result = bench.edit(made, *arguments)
+    assert result.exit_code == 2, result.stderr
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (bench.folder / "edits").exists()
+
+
+def test_the_backbone_must_be_at_hand_and_the_right_one(bench: Any, made: Path) -> None:
+    result = bench.run("edit", made, *AGE, "--out", "edits")
+    assert result.exit_code == 1
+    assert "made with the backbone 'tiny-16', which is not in the package: type --backbone" in result.stderr
+    stored = read_checkpoint(bench.backbone)
+    tensors = {name: tensor * 1.01 for name, tensor in stored.tensors.items()}
+    kept = {"kind": stored.kind, "family": stored.family, "config": stored.config}
+    write_checkpoint("other.safetensors", tensors, **kept)
+    result = bench.run("edit", made, *AGE, "--out", "edits", "--backbone", "other.safetensors")
+    assert result.exit_code == 1
+    assert "--backbone FILE" in result.stderr
+    assert "digest" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_files_that_are_no_inversions(bench: Any, made: Path) -> None:
+    broken = bench.folder / "broken.inversion.safetensors"
+    broken.write_bytes(made.read_bytes()[:1000])
+    for path in (broken, bench.backbone, "absent.inversion.safetensors"):
+        result = bench.edit(path, *AGE)
+        assert result.exit_code == 1, result.stderr
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1
+    result = bench.edit(broken, made, *AGE)
+    assert result.exit_code == 1
+    assert "1 of 2 inputs done, 1 failed" in result.stderr
+    assert (bench.folder / "edits" / "me-00-edit.png").is_file()
