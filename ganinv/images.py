@@ -7,7 +7,6 @@ True = erased. Eight-bit values are rounded, never truncated: `to_uint8(to_tenso
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from ganinv.decoding import decode
 from ganinv.errors import InputError, UsageError
 from ganinv.files import write_bytes
 
@@ -28,9 +28,6 @@ Fit = Literal["refuse", "crop", "pad"]
 FITS = ("refuse", "crop", "pad")
 POLARITIES = ("erase-white", "keep-white")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-
-# Formats that Pillow reads without starting another program (EPS would call Ghostscript).
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,80 +65,15 @@ def read_picture(path: str | Path, *, background: int = 255) -> Picture:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a picture")
-    if not path.exists():
-        raise InputError(f"no such file: {path}")
+    if not path.is_file():
+        raise InputError(f"{path} is not a plain file" if path.exists() else f"no such file: {path}")
     try:
         data = path.read_bytes()
     except OSError as cause:
         raise InputError(f"cannot read {path}: {cause.strerror or cause}") from cause
     if not data:
         raise InputError(f"{path} is empty (0 bytes)")
-    image, notes = _decode(path, data)
-    return _to_rgb(path, image, background, notes)
-
-
-def _decode(path: Path, data: bytes) -> tuple[Image.Image, list[str]]:
-    notes = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            Image.init()
-            formats = [name for name in _FORMATS if name in Image.OPEN]  # some are optional in Pillow
-            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                notes.append(f"{path.name} has {getattr(image, 'n_frames', 1)} frames; the first is used")
-            image.load()
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-            raise InputError(f"{path} is larger than {limit} million pixels; make it smaller first") from None
-        except Image.UnidentifiedImageError:
-            raise InputError(
-                f"{path} is not a picture that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, ...)"
-            ) from None
-        except Exception as cause:  # decoders raise anything at all on damaged data
-            raise InputError(f"{path} is truncated or damaged: {cause}") from cause
-        try:
-            image = ImageOps.exif_transpose(image)
-        except Exception:  # the pixels are whole; only the tags about them are not
-            notes.append(f"{path.name} has damaged EXIF data; it is used unrotated")
-    return image, notes
-
-
-def _to_rgb(path: Path, image: Image.Image, background: int, notes: list[str]) -> Picture:
-    if image.mode == "F":
-        raise InputError(
-            f"{path} has floating-point pixels, of unknown range; save it with 8 or 16 bits a channel"
-        )
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it instead of scaling
-        deep = np.asarray(image).astype(np.int64)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise InputError(
-                f"{path} has 32-bit pixels, of unknown range; save it with 8 or 16 bits a channel"
-            )
-        grey = ((deep + 128) // 257).astype(np.uint8)
-        return Picture(
-            np.repeat(grey[:, :, None], 3, axis=2),
-            None,
-            (*notes, f"{path.name} was brought from 16 to 8 bit"),
-        )
-    alpha = None
-    try:
-        if image.has_transparency_data:
-            rgba = np.asarray(image.convert("RGBA"))
-            alpha = rgba[:, :, 3].copy()
-            cover = alpha[:, :, None].astype(np.float32) / 255
-            pixels = np.rint(rgba[:, :, :3] * cover + background * (1 - cover)).astype(np.uint8)
-            if alpha.min() < 255:
-                shade = {255: "white", 0: "black"}.get(background, f"grey level {background}")
-                notes.append(f"{path.name} has transparent parts; they are shown over {shade}")
-        else:
-            pixels = np.array(image.convert("RGB"))
-    except (ValueError, OSError) as cause:
-        raise InputError(
-            f"{path} has pixels of mode {image.mode}, which cannot be brought to RGB: {cause}"
-        ) from cause
-    return Picture(pixels, alpha, tuple(notes))
+    return Picture(*decode(path, data, background))
 
 
 def fit_square(picture: Picture, mode: str = "refuse") -> Picture:

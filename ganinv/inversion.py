@@ -32,8 +32,8 @@ class Inversion:
 
     ws: float32 (N, K, num_ws, w_dim). seeds: one per sample.
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
-    noise: which noise the generator is run with. features: side -> float32 (N, K, C, side, side), added to
-    the generator's features of that side when drawing.
+    noise: which noise the generator is run with; "random" is drawn from the first seed.
+    features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
 
@@ -175,28 +175,27 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *
     """
     record = inversion.backbone
     check_backbone(backbone, record.get("sha256"), f"this inversion ({record.get('name', 'unnamed')})")
-    codes = inversion.ws if ws is None else ws
+    chosen = inversion.ws if ws is None else ws
     n, k = inversion.ws.shape[:2]
     expected = (n, k, backbone.num_ws, backbone.w_dim)
-    if tuple(codes.shape) != expected:
-        raise UsageError(f"codes of shape {list(codes.shape)} cannot be drawn; expected {list(expected)}")
+    if tuple(chosen.shape) != expected:
+        raise UsageError(f"codes of shape {list(chosen.shape)} cannot be drawn; expected {list(expected)}")
     if chunk < 1:
         raise UsageError(f"a chunk of {chunk} pictures is not possible; give 1 or more")
     device = next(backbone.parameters()).device
-    flat = codes.flatten(0, 1)
+    flat = chosen.flatten(0, 1)
     features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
+    random = torch.Generator().manual_seed(inversion.seeds[0]) if inversion.noise == "random" else None
     images = []
     for start in range(0, n * k, chunk):
         part = slice(start, start + chunk)
         inject = {side: _adder(f[part].to(device)) for side, f in features.items()}
-        images.append(
-            backbone.synthesize(flat[part].to(device), noise=inversion.noise, inject=inject)
-            .images.float()
-            .cpu()
-        )
-    return (
-        torch.cat(images).unflatten(0, (n, k)) if images else torch.empty(n, k, 3, *[backbone.resolution] * 2)
-    )
+        codes = flat[part].to(device)
+        drawn = backbone.synthesize(codes, noise=inversion.noise, inject=inject, generator=random)
+        images.append(drawn.images.float().cpu())
+    if not images:
+        return torch.empty(n, k, 3, backbone.resolution, backbone.resolution)
+    return torch.cat(images).unflatten(0, (n, k))
 
 
 def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:

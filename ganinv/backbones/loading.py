@@ -51,14 +51,16 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
         UnknownNameError: neither a bundled model of that kind nor a file; lists the known ones.
         CheckpointError: a shipped file is damaged.
     """
+    path = Path(name_or_path).expanduser()
+    if path.suffix or len(path.parts) > 1:
+        return path  # its absence is told by the reader
     text = str(name_or_path)
     models = {model.name: model.path for model in bundled_models() if model.kind == kind}
     for name in (text, f"{text}-{kind}"):
         if name in models:
             return models[name]
-    path = Path(text).expanduser()
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return path  # its absence is told by the reader
+    if path.exists():
+        return path
     known = [name.removesuffix(f"-{kind}") for name in models]
     what = "backbone" if kind == "generator" else kind
     raise UnknownNameError(what, text, known, hint="Or give the path of a .safetensors file")

@@ -75,8 +75,8 @@ def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; name a .safetensors file in it")
-    if not path.exists():
-        raise CheckpointError(f"no such file: {path}")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a plain file" if path.exists() else f"no such file: {path}")
     try:
         with open(path, "rb") as stream:
             metadata, entries = container.read_header(stream, path)

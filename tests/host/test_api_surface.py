@@ -19,8 +19,8 @@ from ganinv.images import write_png
 
 API = """
 Backbone BackboneMismatchError CheckpointError ConfigError Direction GanInvError InputError Inversion
-InversionMethod OpenedPicture OutputError PluginError UnknownNameError UsageError bundled_models composite edit
-load_backbone load_directions load_method method_names open_picture plugin_reports read_directions
+InversionMethod OpenedPicture OutputError PluginError UnknownNameError UsageError bundled_models composite
+edit load_backbone load_directions load_method method_names open_picture plugin_reports read_directions
 render to_tensor to_uint8 write_png
 """
 PARTS = """

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from ganinv import images
+from ganinv.decoding import FORMATS
 from ganinv.errors import InputError, OutputError, UsageError
 from ganinv.images import (
+    EXTENSIONS,
     Picture,
     alpha_mask,
     composite,
@@ -133,6 +135,18 @@ def test_sixteen_bit_grey_is_rounded(tmp_path: Path, suffix: str) -> None:
     assert picture.notes == (f"a.{suffix} was brought from 16 to 8 bit",)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_colour_is_rounded(tmp_path: Path, suffix: str, channels: int) -> None:
+    deep = np.full((2, 3, channels), 65535, np.uint16)
+    deep[..., 0], deep[0, :, 1], deep[1, :, 1] = 129, 257 * 7 + 128, 257 * 7 + 129
+    assert cv2.imwrite(str(tmp_path / f"a.{suffix}"), deep[:, :, [2, 1, 0, 3][:channels]])
+    picture = read_picture(tmp_path / f"a.{suffix}")
+    assert picture.pixels.tolist() == [[[1, 7, 255]] * 3, [[1, 8, 255]] * 3]
+    assert (picture.alpha is None) == (channels == 3)
+    assert picture.notes == (f"a.{suffix} was brought from 16 to 8 bit",)
+
+
 def test_cmyk(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95)
     red, green, blue = read_picture(path).pixels[8, 8].tolist()
@@ -152,7 +166,7 @@ def test_first_of_several_frames(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (2, 2), (v, v, v)) for v in (10, 200)]
     path = save(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
     picture = read_picture(path)
-    assert picture.notes == ("a.gif has 2 frames; the first is used",)
+    assert picture.notes == ("a.gif has several frames; the first is used",)
     assert picture.pixels[0, 0].tolist() == [10, 10, 10]
 
 
@@ -404,4 +418,4 @@ def test_sheet() -> None:
 
 def test_extensions_name_formats_that_can_be_read() -> None:
     Image.init()
-    assert {Image.EXTENSION[e] for e in images.EXTENSIONS} <= set(images._FORMATS)
+    assert {Image.EXTENSION[e] for e in EXTENSIONS} <= set(FORMATS)

@@ -196,6 +196,9 @@ def test_render_with_stylegan2(tiny_backbone: Any, tmp_path: Path) -> None:
     inversion.save(tmp_path / "a")
     assert torch.equal(render(Inversion.load(tmp_path / "a"), backbone), images)
     assert not torch.allclose(render(replace(inversion, features={}), backbone), images)
+    noisy = replace(inversion, noise="random")
+    assert torch.equal(render(noisy, backbone), render(noisy, backbone))
+    assert not torch.equal(render(noisy, backbone), images)
     assert read_checkpoint(tmp_path / "a").config["backbone"]["name"] == "tiny-16"
 
 
