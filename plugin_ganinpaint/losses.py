@@ -1,6 +1,7 @@
-"""The losses of both stages. Every function takes pictures (N, 3, H, W) in about [-1, 1] and maps (N, 1, H, W) in {0, 1}.
+"""The losses of both stages, on pictures (N, 3, H, W) in about [-1, 1] and maps (N, 1, H, W) in {0, 1}.
 
-`where` is the map of pixels that must agree: all ones in the full pass, the visible pixels in the partial pass.
+`where` is the map of pixels that must agree: all ones in the full pass, the visible pixels in the partial
+pass.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def blend(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
 
 
 def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
-    """Squared error over the pixels of `where`, divided by their number, so that it does not shrink with the hole.
+    """Squared error over the pixels of `where`, divided by their number: it does not shrink with the hole.
 
-    Taken picture by picture and then averaged: a picture with few known pixels counts as much as any other, and one
-    with none adds 0. Returns a scalar.
+    Taken picture by picture and then averaged: a picture with few known pixels counts as much as any other,
+    and one with none adds 0. Returns a scalar.
     """
     error = ((output - target).float().square() * where).sum(dim=(1, 2, 3))  # (N,)
     count = where.sum(dim=(1, 2, 3)) * output.shape[1]
@@ -36,9 +37,9 @@ def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
 class FeatureDistance(nn.Module):
     """Perceptual distance from the feature maps of a frozen copy of the discriminator.
 
-    Each map is normalised over channels at every position; the distance is the squared difference summed over channels,
-    averaged over positions and then over depths. `name` goes into the checkpoint, so that a reader of figures knows
-    which network judged during training.
+    Each map is normalised over channels at every position; the distance is the squared difference summed
+    over channels, averaged over positions and then over depths. `name` goes into the checkpoint, so that a
+    reader of figures knows which network judged during training.
     """
 
     name = "frozen-discriminator-features"
@@ -56,7 +57,7 @@ class FeatureDistance(nn.Module):
         return [unit_channels(f) for f in self.network.features(images)]
 
     def forward(self, output: Tensor, target_features: Sequence[Tensor]) -> Tensor:
-        """Mean distance of pictures (N, 3, H, W) to the pictures that `target_features` were read from; a scalar."""
+        """Mean distance of pictures (N, 3, H, W) to those that `target_features` were read from; a scalar."""
         maps = zip(self.features(output), target_features, strict=True)
         return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in maps]).mean()
 
@@ -99,7 +100,7 @@ def check_kind(kind: str) -> None:
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], reals: Tensor) -> Tensor:
-    """Mean squared length of the logits' gradient at real pictures (Mescheder et al. 2018), times one half; a scalar."""
+    """Half the mean squared gradient of the logits at real pictures (Mescheder et al. 2018); a scalar."""
     reals = reals.detach().requires_grad_(True)
     logits = discriminator(reals)
     (gradient,) = torch.autograd.grad(logits.float().sum(), reals, create_graph=True)
@@ -114,7 +115,7 @@ def default_r1_gamma(resolution: int, batch: int) -> float:
 def mode_seeking(
     first: Tensor, second: Tensor, codes_first: Tensor, codes_second: Tensor, hole: Tensor
 ) -> Tensor:
-    """Small when two completions of one picture differ as much as the codes they were drawn from (Mao et al. 2019).
+    """Small when two completions differ as much as the codes they were drawn from (Mao et al. 2019).
 
     Args:
         first, second: completions (N, 3, H, W) of the same erased pictures.

@@ -1,4 +1,4 @@
-"""What both stages share: the networks as one module, the average of their weights, the schedule, stopping politely."""
+"""What both stages share: the networks as one module, their averaged weights, the schedule, a polite stop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TrainingError(GanInvError):
 
 
 class Networks(nn.Module):
-    """Encoder, mixing network and, in stage 2, skip encoder, as the one module that is wrapped, averaged and saved."""
+    """Encoder, mixing network and, in stage 2, skip encoder, as one module to wrap, average and save."""
 
     def __init__(self, config: NetworkConfig, w_avg: Tensor, *, with_skip: bool) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Networks(nn.Module):
         return self
 
     def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> tuple[Tensor, Tensor]:
-        """w_out (P * N, num_ws, w_dim) of N erased pictures and P passes' codes `w_rand`, and w_enc (N, ...) behind it."""
+        """w_out (P * N, num_ws, w_dim), as `w_rand`, of N erased pictures; w_enc (N, num_ws, w_dim)."""
         with torch.set_grad_enabled(self.codes_learn and torch.is_grad_enabled()):
             w_enc = self.encoder(erased, visible).float()
             with torch.autocast(
@@ -74,8 +74,8 @@ class Networks(nn.Module):
     ) -> tuple[Tensor, dict[int, Tensor], Tensor]:
         """Codes w_out, skip features (none in stage 1) and w_enc.
 
-        `draw` renders codes; stage 2 needs it to see its own first answer. It is handed in because the generator is no
-        part of what is trained.
+        `draw` renders codes; stage 2 needs it to see its own first answer. It is handed in because the
+        generator is no part of what is trained.
         """
         w_out, w_enc = self.codes(erased, visible, w_rand)
         if self.skip is None:
@@ -97,7 +97,7 @@ def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 class Ema:
-    """Running average of a module's weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
+    """Running average of weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
 
     def __init__(self, module: Networks, images: int) -> None:
         self.module: Networks = copy.deepcopy(module).eval().requires_grad_(False)
@@ -118,7 +118,7 @@ class Ema:
 
 
 def rate_factor(progress: float, seen: int, warmup_images: int, decay_from: float) -> float:
-    """Share of the peak learning rate: a linear rise over the first images, then from `decay_from` on a cosine down."""
+    """Share of the peak learning rate: a linear rise at the start, from `decay_from` on a cosine down."""
     rise = min(1.0, (seen + 1) / warmup_images) if warmup_images > 0 else 1.0
     if progress <= decay_from or decay_from >= 1:
         return rise
@@ -127,9 +127,10 @@ def rate_factor(progress: float, seen: int, warmup_images: int, decay_from: floa
 
 
 class PoliteStop:
-    """While active, the first Ctrl-C or SIGTERM only sets `asked`, so that a step ends and a whole state is saved.
+    """While active, the first Ctrl-C or SIGTERM only sets `asked`: the step ends and a whole state is saved.
 
-    A second Ctrl-C interrupts at once. Outside the main thread, where Python hands out no signals, it does nothing.
+    A second Ctrl-C interrupts at once. Outside the main thread, where Python hands out no signals, it does
+    nothing.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,9 @@
-"""Training data: generated pictures with known codes, holes, the codes that each pass is fed, and real pictures mixed in.
+"""Training data: generated pictures with known codes, holes, codes for each pass, real pictures mixed in.
 
-Everything random comes from one CPU generator, so that its state is all there is to save. Which kind of pass a row is
-shows only in two tensors: the code it is fed (`w_rand`) and the pixels on which it must agree with its target (`where`).
+Everything random comes from one CPU generator, so that its state is all there is to save. Which kind of pass
+a row is
+shows only in two tensors: the code it is fed (`w_rand`) and the pixels on which it must agree with its
+target (`where`).
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ class Batch:
 
     image (N, 3, R, R); visible (N, 1, R, R); w_rand (P * N, num_ws, w_dim); where (P * N, 1, R, R);
     targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
-    edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the discriminator;
-    w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is false (real pictures).
+    edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the
+    discriminator; w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is
+    false (real pictures).
     """
 
     image: Tensor
@@ -115,7 +118,7 @@ class Sampler:
         return torch.cat([full, partial]), torch.cat([full_where, visible])
 
     def _layer_ranges(self, count: int) -> Tensor:
-        """Layers (count, num_ws) at which the partial pass keeps the true code: none, or a range that is not all."""
+        """Layers (count, num_ws) at which the partial pass keeps the true code: none or a range."""
         layers = self.backbone.num_ws
         length = torch.randint(1, layers, (count, 1), generator=self.generator)
         start = (torch.rand(count, 1, generator=self.generator) * (layers - length + 1)).long()
@@ -170,7 +173,7 @@ def draw_holes(count: int, size: int, settings: HoleSettings, generator: torch.G
 
 
 def load_real_images(source: str | Path, resolution: int) -> Tensor:
-    """Real pictures as uint8 (M, 3, R, R): a folder, cropped square and resized, or a .npy of uint8 (M, R, R, 3).
+    """Real pictures as uint8 (M, 3, R, R) from a folder (cropped, resized) or a .npy of uint8 (M, R, R, 3).
 
     Raises:
         InputError: no such folder or file, no picture in it, or an array of another shape.

@@ -19,7 +19,7 @@ RANDOM_STEP = 0.25
 
 
 class Edits:
-    """Draws shifts of W+ codes: strength * direction, from fitted directions or from differences of random codes."""
+    """Draws shifts of W+ codes: strength * direction, fitted ones or differences of random codes."""
 
     def __init__(self, backbone: Backbone, settings: StageSettings) -> None:
         """Raises ConfigError where bundled directions are asked for and the backbone has none."""

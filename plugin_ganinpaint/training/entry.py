@@ -1,6 +1,7 @@
-"""`ganinv train --method diverse-inpaint`: from a configuration to weights. Registered in the group `ganinv.trainers`.
+"""`ganinv train --method diverse-inpaint`: from a configuration to weights; in the group `ganinv.trainers`.
 
-Imports neither lightning-fabric nor TensorBoard at the top, so that trainers can be listed without the extra `train`.
+Imports neither lightning-fabric nor TensorBoard at the top, so that trainers can be listed without the extra
+`train`.
 """
 
 from __future__ import annotations
@@ -53,14 +54,15 @@ def train(
     """Train from a configuration file. The contract of every trainer; docs/training.md states it.
 
     Args:
-        config: a YAML file, the name of one that ships with the plugin, or None for the backbone's own or the defaults.
+        config: a YAML file, the name of one that ships with the plugin, or None for the backbone's own or
+            the defaults.
         overrides: "key=value".
         out: folder for weights, states, log and sheets.
         backbone: name or file, in place of the configuration's.
         stage: "1", "2" (which needs stage 1 in `out`, or `start_from`) or "both".
         resume: go on from the states in `out`.
-        minutes: wall time for each stage, earlier runs included; the learning rate then falls with whichever of time and
-            pictures is further on.
+        minutes: wall time for each stage, earlier runs included; the learning rate then falls with whichever
+            of time and pictures is further on.
         report: told a line now and then.
 
     Returns:
@@ -99,12 +101,12 @@ def fit(
     reals: Tensor | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) take the place of `data.real_images`."""
+    """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
     stages = check_request(out, stage, resume, minutes)
     if discriminator.config.resolution != backbone.resolution:
         raise ConfigError(
-            f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone draws "
-            f"{backbone.resolution} px: give the discriminator that was trained with it"
+            f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone "
+            f"draws {backbone.resolution} px: give the discriminator that was trained with it"
         )
     try:
         from . import loop
@@ -148,7 +150,8 @@ def fit(
 def make_fabric(config: TrainConfig) -> Fabric:
     """The devices that the configuration asks for, launched.
 
-    Fabric's own mixed precision would also round the inputs, codes and pictures among them; `StageRun.autocast` does not.
+    Fabric's own mixed precision would also round the inputs, codes and pictures among them;
+    `StageRun.autocast` does not.
     """
     from lightning_fabric import Fabric
 
@@ -162,7 +165,8 @@ def check_request(out: Path, stage: str, resume: bool, minutes: float | None) ->
     """The stages to run.
 
     Raises:
-        UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to resume.
+        UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to
+            resume.
         CheckpointError: nothing to resume.
     """
     if stage not in STAGES:
@@ -200,7 +204,7 @@ def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
 
 
 def discriminator_name(backbone: str) -> str:
-    """NAME for a shipped backbone (the loader knows its discriminator), NAME-discriminator.safetensors beside a file."""
+    """NAME for a shipped backbone, as its loader knows it; else the NAME-discriminator beside a file."""
     path = Path(backbone).expanduser()
     return str(path.with_name(f"{path.stem}-discriminator{path.suffix}")) if path.suffix else backbone
 

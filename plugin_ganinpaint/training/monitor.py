@@ -1,7 +1,8 @@
-"""What a run tells: a line of JSON and TensorBoard scalars every few steps, and now and then a sheet of samples.
+"""What a run tells: a JSON line and TensorBoard scalars every few steps, now and then a sheet of samples.
 
-The sheet's pictures, holes and codes are drawn once from the run's seed. They also give the figures to watch: how much
-samples differ inside the hole (a network that ignores w_rand falls to 0), and how true the raw output is to known pixels.
+The sheet's pictures, holes and codes are drawn once from the run's seed. They also give the figures to
+watch: how much samples differ inside the hole (a network that ignores w_rand falls to 0), and how true the
+raw output is to known pixels.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class Probe:
         return figures, shown
 
     def sheet(self, shown: Tensor) -> Any:
-        """uint8 (H, W, 3): a row of pictures, a row of them erased, then a row for each sample (raw outputs)."""
+        """uint8 (H, W, 3): the pictures, the same erased, then a row for each sample (raw outputs)."""
         rows = [self.batch.image, self.batch.erased, *shown]
         return sheet([list(to_uint8(row.clamp(-1, 1).cpu())) for row in rows])
 
 
 def diversity(shown: Tensor, hole: Tensor) -> float:
-    """Mean absolute difference inside the hole over pairs of samples (K, N, 3, R, R), and over pictures with a hole."""
+    """Mean absolute difference inside the hole over pairs of samples (K, N, 3, R, R)."""
     erased = hole.sum(dim=(1, 2, 3)) > 0
     pairs = [(i, j) for i in range(len(shown)) for j in range(i)]
     if not pairs or not bool(erased.any()):
@@ -75,7 +76,7 @@ def visible_psnr(shown: Tensor, image: Tensor, visible: Tensor) -> float:
 
 
 class Monitor:
-    """Writes OUT/log.jsonl, OUT/tensorboard and OUT/sheets of one stage; a run resumed at `images` drops later lines."""
+    """Writes OUT/log.jsonl, OUT/tensorboard and OUT/sheets; a run resumed at `images` drops later lines."""
 
     def __init__(self, out: Path, stage: int, probe: Probe, *, images: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter

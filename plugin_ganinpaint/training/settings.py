@@ -21,7 +21,8 @@ class NetworkSettings:
     gate: bool = True
     """False: no gate, the mixing network's code is used as it is (the ablation)."""
     skip_resolutions: tuple[int, ...] | None = None
-    """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the backbone's."""
+    """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the
+    backbone's."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class LossSettings:
     adversarial_every: int = 1
     """Steps between two that train and ask the discriminator; the term is weighted by it in turn."""
     judge_both: bool = False
-    """True: the discriminator sees every output raw and composited; False: each output one way, half of them each."""
+    """True: the discriminator sees every output raw and composited; False: each output one way, half of them
+    each."""
     r1_every: int = 16
     """Discriminator steps between two R1 penalties, which are weighted by it in turn."""
     r1_gamma: float | None = None
@@ -86,7 +88,8 @@ class DataSettings:
     layer_range: float = 0.25
     """Chance that the partial pass feeds the true code on a random range of layers, fresh ones elsewhere."""
     real_images: str | None = None
-    """Folder of pictures, or a .npy file of uint8 (N, H, W, 3) at the backbone's size; None = generated ones only."""
+    """Folder of pictures, or a .npy file of uint8 (N, H, W, 3) at the backbone's size; None = generated ones
+    only."""
     real_fraction: float = 0.25
     """Share of real pictures in a batch, where there are any; they take visible-pixel losses only."""
     real_reals: bool = False
@@ -117,15 +120,19 @@ class StageSettings:
     clip: float = 10.0
     """Largest length of the whole gradient; longer ones are scaled down to it."""
     code_images: int = 0
-    """Stage 1: pictures at the start on which the encoder learns the true codes directly, which is cheap; 0 = none."""
+    """Stage 1: pictures at the start on which the encoder learns the true codes directly, which is cheap; 0
+    = none."""
     thaw_from: float = 1.0
-    """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 = never."""
+    """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 =
+    never."""
     edit_share: float = 0.0
-    """Stage 2: share of the full pass that must match the truly edited picture; 0 switches edit consistency off."""
+    """Stage 2: share of the full pass that must match the truly edited picture; 0 switches edit consistency
+    off."""
     edit_strength: float = 2.0
     """Stage 2: edits are drawn evenly from -edit_strength to edit_strength."""
     edit_directions: str = "auto"
-    """Stage 2: "random", "bundled", or "auto": bundled ones where the backbone has them, random ones otherwise."""
+    """Stage 2: "random", "bundled", or "auto": bundled ones where the backbone has them, random ones
+    otherwise."""
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.batch < 4 or self.batch % 4:
@@ -147,7 +154,8 @@ class TrainConfig:
     discriminator: str | None = None
     """Name or file; None = the backbone's own, NAME-discriminator."""
     start_from: str | None = None
-    """A diverse-inpaint weight file, or the name of a shipped one, to begin with instead of fresh networks."""
+    """A diverse-inpaint weight file, or the name of a shipped one, to begin with instead of fresh
+    networks."""
     setup: str = "two-pass"
     """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations."""
     seed: int = 0
@@ -163,7 +171,8 @@ class TrainConfig:
     log_every: int = 20
     """Steps between two lines of the log."""
     sheet_every: int = 5000
-    """Pictures between two sample sheets, which also measure diversity and fidelity of the averaged networks."""
+    """Pictures between two sample sheets, which also measure diversity and fidelity of the averaged
+    networks."""
     save_every: int = 5000
     """Pictures between two saved states."""
     ema_images: int = 10_000

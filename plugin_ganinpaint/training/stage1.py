@@ -1,4 +1,4 @@
-"""Stage 1: encoder and mixing network learn to place a code, so that the generator draws what is known and a free rest."""
+"""Stage 1: encoder and mixing network find codes that draw what is known, and a free rest."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tens
 def code_distance(networks: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
     """Mean squared distance of w_enc to the true codes, in units of the codes' spread; a scalar.
 
-    Our warm-up: pictures are generated, so the encoder can first learn codes directly. No picture is drawn and nothing goes
-    back through the generator, which makes such a step several times cheaper. Real pictures have no code and are left out.
+    Our warm-up: pictures are generated, so the encoder can first learn codes directly. No picture is drawn
+    and nothing goes back through the generator, which makes such a step several times cheaper. Real pictures
+    have no code and are left out.
     """
     _, _, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
     known = batch.has_code[:, None, None]

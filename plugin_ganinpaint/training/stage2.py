@@ -1,7 +1,8 @@
-"""Stage 2: the skip encoder brings back what a code cannot hold; encoder and mixing network stand still at first.
+"""Stage 2: the skip encoder brings back what a code cannot hold; the other networks stand still at first.
 
-Edit consistency: some rows of the full pass are rendered from w_out + edit with the skip features of the unedited
-picture, and must equal the truly edited picture on every pixel. The features have to give way where the edit asks.
+Edit consistency: some rows of the full pass are rendered from w_out + edit with the skip features of the
+unedited picture, and must equal the truly edited picture on every pixel. The features have to give way where
+the edit asks.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def set_frozen(networks: Networks, settings: StageSettings, progress: float) -> 
 
 
 def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Pictures (P * N, 3, R, R) of all passes, edited where the batch says so, and the unedited codes w_out."""
+    """Pictures (P * N, 3, R, R) of all passes, edited where the batch says so, and the unedited w_out."""
     w_out, deltas, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
     drawn = w_out if batch.edit is None else w_out + batch.edit
     return render(backbone, drawn, deltas), w_out

@@ -1,4 +1,4 @@
-"""The state file of a run: all that is needed to go on as if nothing had happened. Tensors and plain data only."""
+"""The state file of a run: what is needed to go on as if nothing had happened, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data of the passes, the schedule, exact resume, and both stages from end to end on a tiny random generator."""
+"""Data of the passes, the schedule, exact resume, and both stages end to end on a tiny random generator."""
 
 from __future__ import annotations
 
@@ -158,11 +158,12 @@ def test_real_images_from_folder_and_array(tmp_path: Path) -> None:
         assert np.array_equal(data.load_real_images(source, 16).permute(0, 2, 3, 1).numpy(), pixels)
     with pytest.raises(InputError, match=r"holds uint8 \(3, 16, 16, 3\); uint8 \(M, 32, 32, 3\) is needed"):
         data.load_real_images(tmp_path / "some.npy", 32)
-    with pytest.raises(InputError, match="give a folder of pictures or a .npy file"):
+    with pytest.raises(InputError, match=r"give a folder of pictures or a \.npy file"):
         data.load_real_images(tmp_path / "absent", 16)
 
 
-# ------------------------------------------------------------------------------------------------ parts of the loop
+# ------------------------------------------------------------------------------------------------ parts of
+# the loop
 
 
 def test_rate_rises_stays_and_falls() -> None:
