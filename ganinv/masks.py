@@ -5,8 +5,8 @@ fractions of the side, so a preset covers the same share of the picture at 64 px
 presets carry the counts that their authors published:
 
 - `comodgan`, `mat`, `mat-small`: boxes up to half the side, boxes up to the whole side, zigzag strokes;
-- `lama-thin`, `lama-medium`, `lama-thick`: either strokes or boxes, in the proportion 1 : 0.3. Their generator
-  draws up to one stroke or box more than its configuration says, and so does ours.
+- `lama-thin`, `lama-medium`, `lama-thick`: either strokes or boxes, in the proportion 1 : 0.3. Their
+  generator draws up to one stroke or box more than its configuration says, and so does ours.
 """
 
 from __future__ import annotations
@@ -261,8 +261,8 @@ def _draw_zigzag(
     widths = rng.uniform(12, 48, size=total) * side / 512
     _draw_strokes(canvas, owners, vertices, angles, lengths, widths, rng)
     # A zigzag drifts to the right; the flips make every direction as likely.
-    for picture, (mirror, turn_over) in enumerate(rng.integers(0, 2, size=(count, 2))):
-        canvas[picture] = canvas[picture, :: 1 - 2 * turn_over, :: 1 - 2 * mirror].copy()
+    for index, (mirror, turn_over) in enumerate(rng.integers(0, 2, size=(count, 2))):
+        canvas[index] = canvas[index, :: 1 - 2 * turn_over, :: 1 - 2 * mirror].copy()
 
 
 def _draw_either(canvas: npt.NDArray[np.uint8], preset: EitherPreset, rng: np.random.Generator) -> None:

@@ -149,6 +149,7 @@ def test_unknown_masks(bench: Any) -> None:
         (("--precision", "float8"), ("--precision", "bfloat16")),
         (("--device", "gpu"), ("unknown device 'gpu'", "--device cpu")),
         (("--method", "random-code"), ("unknown method 'random-code'; did you mean 'random-codes'?",)),
+        (("--weights", "w.safetensors"), ("'random-codes' was given options weights",)),
         (("--backbone", "portrait64"), ("unknown backbone 'portrait64'",)),
         (("--sampels", "2"), ("--sampels", "--samples")),
     ],

@@ -1,0 +1,242 @@
+"""What commands that work on files share: options, finding the inputs, the run over them and its report."""
+
+from __future__ import annotations
+
+import glob
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganinv.errors import CheckpointError, InputError, OutputError, UsageError
+
+INVERSION_SUFFIX = ".inversion.safetensors"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Finite(click.FloatRange):
+    """A number that is neither infinite nor NaN, optionally within bounds."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; fails as other click types do."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several click options as one decorator; --help lists them in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+out_option = click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the results."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout; notes go to stderr."
+)
+machine_options = options(
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="cpu, cuda, cuda:1, or auto: cuda if there is any.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Of the generator's convolutions.",
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------ inputs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input, and the name of its results: its stem, below the subfolders of its folder or glob."""
+
+    path: Path
+    name: str
+
+
+def expand_inputs(patterns: Sequence[str], kinds: Sequence[Sequence[str]], out: Path) -> list[Job]:
+    """The inputs that files, folders and globs stand for, in a fixed order.
+
+    Args:
+        patterns: as typed. A file is taken whatever its suffix; an absent one is told in the run.
+        kinds: groups of suffixes; a folder or glob gives its files of the first group it has any of.
+        out: the folder of the results; a folder input leaves it out.
+
+    Raises:
+        UsageError: a folder or glob without inputs, or two inputs whose results would have one name.
+    """
+    jobs: list[Job] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            if out.resolve() == path.resolve():
+                raise UsageError(
+                    f"--out {out} is the input folder itself: choose another folder for the results"
+                )
+            jobs += _of_kind(pattern, path, _below(path, out), kinds)
+        elif not path.exists() and glob.has_magic(pattern):
+            root = Path(*_until_magic(path))
+            found = (Path(p) for p in sorted(glob.glob(pattern, recursive=True)))
+            jobs += _of_kind(pattern, root, (p for p in found if p.is_file()), kinds)
+        else:
+            jobs.append(Job(path, result_name(path.name)))
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def result_name(file_name: str) -> str:
+    """The stem: the file's name without its suffix, or without the whole `.inversion.safetensors`."""
+    if file_name.endswith(INVERSION_SUFFIX):
+        return file_name.removesuffix(INVERSION_SUFFIX)
+    return Path(file_name).stem
+
+
+def _below(folder: Path, out: Path) -> Iterator[Path]:
+    results = out.resolve()
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and results not in path.resolve().parents:
+            yield path
+
+
+def _until_magic(path: Path) -> Iterator[str]:
+    for part in path.parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _of_kind(pattern: str, root: Path, found: Iterable[Path], kinds: Sequence[Sequence[str]]) -> list[Job]:
+    files = list(found)
+    for suffixes in kinds:
+        fitting = [path for path in files if path.name.lower().endswith(tuple(suffixes))]
+        if fitting:
+            places = [path.relative_to(root).parent for path in fitting]
+            pairs = zip(fitting, places, strict=True)
+            return [Job(path, (place / result_name(path.name)).as_posix()) for path, place in pairs]
+    wanted = ", ".join("*" + suffix for suffixes in kinds for suffix in suffixes)
+    raise UsageError(f"{pattern} holds no input; looked for {wanted}")
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    first: dict[str, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.name, job)
+        if other is not job:
+            raise UsageError(
+                f"{other.path} and {job.path} would both be written as {job.name}-*: "
+                "rename one, or run them apart"
+            )
+
+
+def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raises UsageError where a result would be written over one of the files it is made from."""
+    planned = {path.resolve() for path in outputs}
+    for path in inputs:
+        if path.resolve() in planned:
+            raise UsageError(f"a result would be written over the input {path}: choose another --out folder")
+
+
+# ------------------------------------------------------------------------------------------ the run
+
+
+@dataclass
+class Report:
+    """What a run was asked (`inputs`, `options`) and did: files written, inputs that failed and why."""
+
+    as_json: bool
+    inputs: list[Path]
+    options: dict[str, Any]
+    outputs: list[Path] = field(default_factory=list)
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """One line for the user on stderr."""
+        click.echo(text, err=True)
+
+    def finish(self, ctx: click.Context) -> None:
+        """Prints the report; leaves with exit code 1 unless every input succeeded."""
+        many = len(self.inputs) > 1
+        for path, reason in self.failures:
+            self.note(f"Error: {reason}" if not many or str(path) in reason else f"Error: {path}: {reason}")
+        if many:
+            failed = len({path for path, _ in self.failures})
+            self.note(f"{len(self.inputs) - failed} of {len(self.inputs)} inputs done, {failed} failed")
+        if self.as_json:
+            click.echo(json.dumps(self.to_json(), indent=2))
+        if self.failures:
+            ctx.exit(1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of --json."""
+        return {
+            "outputs": [str(path) for path in self.outputs],
+            "inputs": [str(path) for path in self.inputs],
+            "options": self.options,
+            "failures": [{"input": str(path), "error": reason} for path, reason in self.failures],
+        }
+
+
+def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[Path]], report: Report) -> None:
+    """Runs `work` on each input, going on past bad ones.
+
+    `work` returns the files it wrote, last the one to look at. A result that cannot be written ends the run:
+    the next one would not be either.
+    """
+    with _progress(len(jobs)) as advance:
+        for index, job in enumerate(jobs):
+            try:
+                written = work(job)
+            except (InputError, CheckpointError) as cause:
+                report.failures.append((job.path, cause.message))
+            except OutputError as cause:
+                report.failures.append((job.path, cause.message))
+                rest = "not tried: results cannot be written"
+                report.failures += [(other.path, rest) for other in jobs[index + 1 :]]
+                return
+            else:
+                report.outputs += written
+                if not report.as_json:
+                    click.echo(f"{job.path} -> {written[-1]} ({len(written)} files)")
+            advance()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal and for several inputs; else nothing, as each input has its line."""
+    if total < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("pictures", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,265 @@
+"""`ganinv edit`: saved inversions, or pictures, moved along directions and drawn again as whole pictures."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganinv.cli.common import (
+    INVERSION_SUFFIX,
+    PICTURE_SUFFIXES,
+    Finite,
+    Job,
+    Report,
+    expand_inputs,
+    json_option,
+    machine_options,
+    out_option,
+    refuse_overwriting,
+    run_jobs,
+)
+from ganinv.cli.pictures import (
+    PictureSettings,
+    invert_opened,
+    mask_source,
+    open_job,
+    open_method,
+    picture_options,
+    warn_if_foreign,
+)
+from ganinv.errors import CheckpointError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ganinv.api import Backbone, Inversion, InversionMethod
+
+_LONGEST_STRIP = 99
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """What to do with each inversion; `strip` is (from, to, steps), `sample` None means all."""
+
+    directions: tuple[str, ...]
+    strengths: tuple[float, ...]
+    strip: tuple[float, float, int] | None
+    sample: int | None
+    keep_known: bool
+    feather: int
+
+    @property
+    def edits(self) -> list[tuple[str, float]]:
+        """(name, strength) in the order typed; empty where only a strip is asked for."""
+        return list(zip(self.directions, self.strengths, strict=False))
+
+
+@click.command("edit", short_help="Move inversions or pictures along directions (age, smile, ...).")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--direction", "directions", multiple=True, required=True, help="See 'ganinv directions list'.")
+@click.option(
+    "--strength", "strengths", multiple=True, type=Finite(), help="The n-th goes with the n-th --direction."
+)
+@click.option("--strip", metavar="FROM:TO:STEPS", help="Also strips over strengths, like -3:3:7.")
+@click.option("--sample", type=click.IntRange(min=0), help="Only this sample (0 is the first).")
+@click.option("--keep-known", is_flag=True, help="Paste the known pixels back.")
+@click.option(
+    "--feather", type=click.IntRange(min=0), default=0, show_default=True, help="For --keep-known, in pixels."
+)
+@click.option("--backbone", help="Name or file; default: the inversion's own, or portraits-64.")
+@machine_options
+@picture_options
+@out_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    inputs: tuple[str, ...],
+    directions: tuple[str, ...],
+    strengths: tuple[float, ...],
+    strip: str | None,
+    sample: int | None,
+    keep_known: bool,
+    feather: int,
+    backbone: str | None,
+    device: str,
+    precision: str,
+    out: Path,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Edit INPUTS: files NAME.inversion.safetensors, or pictures, which are inverted first.
+
+    Writes NAME-00-edit.png for each sample, and NAME-00-strip.png with --strip: one row a direction, which
+    holds the other directions at their --strength. With --strip alone no --strength is needed.
+    """
+    span = parse_strip(strip)
+    if len(strengths) != len(directions) and (strengths or span is None):
+        raise UsageError(
+            f"{len(directions)} --direction and {len(strengths)} --strength were given: "
+            "type one --strength for each --direction"
+        )
+    settings = EditSettings(directions, strengths, span, sample, keep_known, feather)
+    pictures = PictureSettings(**asked)
+    jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
+    _, mask_file = mask_source(pictures.mask)
+    count = pictures.samples if sample is None else sample + 1
+    ends = [f"-{index:02d}-{kind}.png" for index in range(count) for kind in ("edit", "strip")]
+    planned = [out / (job.name + end) for job in jobs for end in ends]
+    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
+    options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
+    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "device": device}
+    options |= {"precision": precision, "out": str(out), **pictures.to_json()}
+    report = Report(as_json, [job.path for job in jobs], options)
+    editor = Editor(settings, pictures, backbone, device, precision, report, out)
+    run_jobs(jobs, editor.run, report)
+    report.finish(ctx)
+
+
+def parse_strip(text: str | None) -> tuple[float, float, int] | None:
+    """(from, to, steps) of "FROM:TO:STEPS". Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        first, last, steps = text.split(":")
+        span = float(first), float(last), int(steps)
+    except ValueError:
+        raise UsageError(f"--strip {text!r} is not FROM:TO:STEPS; type for example --strip -3:3:7") from None
+    if not (math.isfinite(span[0]) and math.isfinite(span[1])) or not 2 <= span[2] <= _LONGEST_STRIP:
+        raise UsageError(
+            f"--strip {text!r} needs two finite strengths and 2 to {_LONGEST_STRIP} steps, like -3:3:7"
+        )
+    return span
+
+
+class Editor:
+    """Edits one input after the other; backbones and methods are opened once."""
+
+    def __init__(
+        self,
+        settings: EditSettings,
+        pictures: PictureSettings,
+        backbone: str | None,
+        device: str,
+        precision: str,
+        report: Report,
+        out: Path,
+    ) -> None:
+        self.settings, self.pictures, self.report, self.out = settings, pictures, report, out
+        self.backbone, self.device, self.precision = backbone, device, precision
+        self.open = functools.cache(self._open)
+        self.method = functools.cache(self._method)
+        if backbone is not None:
+            self.open(backbone)  # a wrong name or file is told once, before any work
+
+    def run(self, job: Job) -> list[Path]:
+        """Edits one inversion file or picture; returns the files written."""
+        from ganinv.api import load_directions
+
+        inversion, backbone = self._inversion(job)
+        if self.settings.sample is not None:
+            inversion = inversion.sample(self.settings.sample)
+        known = load_directions(backbone)
+        for name in self.settings.directions:
+            if name not in known:
+                raise UnknownNameError("direction", name, known)
+        written: list[Path] = []
+        if self.settings.edits:
+            edited = self._draw(inversion, backbone, self.settings.edits)
+            written += self._write(job, inversion, "edit", list(edited))
+        if self.settings.strip is not None:
+            strips = self._strips(inversion, backbone, self.settings.strip)
+            written += self._write(job, inversion, "strip", strips)
+        return written
+
+    def _inversion(self, job: Job) -> tuple[Inversion, Backbone]:
+        """The inversion that a file holds, with its backbone, or that of a picture."""
+        from ganinv.api import Inversion
+
+        if job.path.name.endswith(".safetensors"):
+            inversion = Inversion.load(job.path)
+            return inversion, self.open(self.backbone) if self.backbone else self._named(job, inversion)
+        name = self.backbone or "portraits-64"
+        method = self.method(name)
+        opened = open_job(job, method.backbone.resolution, self.pictures, self.report)
+        inversion = invert_opened(method, opened, self.pictures, {"precision": self.precision})
+        warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
+        return inversion, method.backbone
+
+    def _named(self, job: Job, inversion: Inversion) -> Backbone:
+        """The backbone that an inversion names. Raises CheckpointError where it is not at hand."""
+        name = str(inversion.backbone.get("name") or "")
+        try:
+            return self.open(name)
+        except UnknownNameError as cause:
+            raise CheckpointError(
+                f"{job.path} was made with the backbone {name!r}, which is not in the package: "
+                "type --backbone FILE"
+            ) from cause
+
+    def _open(self, name: str) -> Backbone:
+        from ganinv.cli.machine import open_backbone
+
+        return open_backbone(name, self.device, self.precision)
+
+    def _method(self, name: str) -> InversionMethod:
+        return open_method(self.pictures, self.open(name))
+
+    def _draw(
+        self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[str, float]]
+    ) -> np.ndarray:
+        """The edited pictures, uint8 (N * K, H, W, 3)."""
+        import numpy as np
+
+        from ganinv.api import composite, edit, render, to_uint8
+
+        images: Tensor = render(inversion, backbone, edit(inversion, backbone, edits))
+        drawn = to_uint8(images.flatten(0, 1))
+        if not self.settings.keep_known:
+            return drawn
+        count = inversion.samples
+        working = np.repeat(inversion.working.permute(0, 2, 3, 1).numpy(), count, axis=0)
+        hole = np.repeat(inversion.hole[:, 0].bool().numpy(), count, axis=0)
+        return composite(drawn, working, hole, self.settings.feather)
+
+    def _strips(
+        self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]
+    ) -> list[np.ndarray]:
+        """A strip for each sample: one row a direction, one column a strength."""
+        import numpy as np
+
+        from ganinv.images import sheet
+
+        fixed = self.settings.edits or [(name, 0.0) for name in self.settings.directions]
+        strengths = np.linspace(span[0], span[1], span[2]).tolist()
+        rows = [
+            [self._draw(inversion, backbone, _varied(fixed, row, strength)) for strength in strengths]
+            for row in range(len(fixed))
+        ]
+        count = len(rows[0][0])
+        return [sheet([[tile[index] for tile in row] for row in rows]) for index in range(count)]
+
+    def _write(self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]) -> list[Path]:
+        """Writes NAME-00-KIND.png, ...; with several pictures in one inversion NAME-p00-00-KIND.png, ..."""
+        from ganinv.api import write_png
+
+        written = []
+        first = self.settings.sample or 0
+        for index, pixels in enumerate(pictures):
+            picture, sample = divmod(index, inversion.samples)
+            prefix = f"{job.name}-p{picture:02d}" if inversion.ws.shape[0] > 1 else job.name
+            path = self.out / f"{prefix}-{first + sample:02d}-{kind}.png"
+            written.append(write_png(path, pixels))
+        return written
+
+
+def _varied(fixed: Sequence[tuple[str, float]], row: int, strength: float) -> list[tuple[str, float]]:
+    """The edits with the strength of one of them replaced."""
+    return [(name, strength if index == row else own) for index, (name, own) in enumerate(fixed)]

@@ -1,0 +1,138 @@
+"""`ganinv invert`: several completions of pictures with erased parts, or plain inversion of whole ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganinv.cli.common import (
+    INVERSION_SUFFIX,
+    PICTURE_SUFFIXES,
+    Job,
+    Report,
+    expand_inputs,
+    json_option,
+    machine_options,
+    out_option,
+    refuse_overwriting,
+    run_jobs,
+)
+from ganinv.cli.pictures import (
+    PictureSettings,
+    erased_picture,
+    invert_opened,
+    mask_source,
+    open_job,
+    open_method,
+    picture_options,
+    warn_if_foreign,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganinv.api import InversionMethod, OpenedPicture
+
+# A 64 px picture is a stamp on today's screens.
+_SHEET_TILE = 128
+_SHEET_COLUMNS = 8
+_FEATHER = "Width in pixels of a soft edge inside the hole."
+
+
+@click.command("invert", short_help="Complete pictures with erased parts, or invert whole ones.")
+@click.argument("pictures", nargs=-1, required=True)
+@picture_options
+@click.option(
+    "--backbone", default="portraits-64", show_default=True, help="A bundled model's name or a file."
+)
+@machine_options
+@click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
+@click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
+@out_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    pictures: tuple[str, ...],
+    backbone: str,
+    device: str,
+    precision: str,
+    feather: int,
+    raw: bool,
+    out: Path,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Complete the erased parts of PICTURES (files, folders or globs) in several ways.
+
+    For each picture NAME, writes NAME-00.png, ... (completions), NAME-input.png (the working copy),
+    NAME-mask.png (white = erased), NAME-sheet.png (all at a glance) and NAME.inversion.safetensors (for
+    'ganinv edit').
+    """
+    settings = PictureSettings(**asked)
+    jobs = expand_inputs(pictures, [PICTURE_SUFFIXES], out)
+    _, mask_file = mask_source(settings.mask)
+    planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
+    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
+    options = {**settings.to_json(), "backbone": backbone, "device": device, "precision": precision}
+    options |= {"feather": feather, "raw": raw, "out": str(out)}
+    report = Report(as_json, [job.path for job in jobs], options)
+
+    from ganinv.cli.machine import open_backbone
+
+    method = open_method(settings, open_backbone(backbone, device, precision))
+    run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
+    report.finish(ctx)
+
+
+def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
+    """Every file written for one picture; the sheet, which is the one to look at, comes last."""
+    kinds = ("", "-raw") if raw else ("",)
+    ends = [f"-{index:02d}{kind}.png" for index in range(samples) for kind in kinds]
+    ends += ["-input.png", "-mask.png", INVERSION_SUFFIX, "-sheet.png"]
+    return [stem.with_name(stem.name + end) for end in ends]
+
+
+def _invert(
+    job: Job, method: InversionMethod, settings: PictureSettings, report: Report, out: Path
+) -> list[Path]:
+    """Inverts one picture and writes its files; returns them in the order of `_outputs`."""
+    import numpy as np
+
+    from ganinv.api import composite, to_uint8, write_png
+
+    opened = open_job(job, method.backbone.resolution, settings, report)
+    extra = {key: report.options[key] for key in ("precision", "feather")}
+    inversion = invert_opened(method, opened, settings, extra)
+    images = method.render(inversion)[0]  # (K, 3, H, W)
+    warn_if_foreign(images, opened, job, report)
+    drawn = to_uint8(images)
+    holes = np.repeat(opened.hole[0].bool().numpy(), settings.samples, axis=0)  # (K, H, W)
+    working = np.repeat(opened.working, settings.samples, axis=0)
+    completed = composite(drawn, working, holes, report.options["feather"])
+
+    raw = bool(report.options["raw"])
+    stem = out / job.name
+    pictures: list[np.ndarray] = []
+    for index in range(settings.samples):
+        pictures += [completed[index], drawn[index]][: 1 + raw]
+    pictures += [opened.working[0], np.where(holes[0], np.uint8(255), np.uint8(0))]
+    *paths, inversion_path, sheet_path = _outputs(stem, settings.samples, raw)
+    for path, pixels in zip(paths, pictures, strict=True):
+        write_png(path, pixels)
+    inversion.save(inversion_path)
+    write_png(sheet_path, _sheet(opened, completed))
+    return [*paths, inversion_path, sheet_path]
+
+
+def _sheet(opened: OpenedPicture, completed: np.ndarray) -> np.ndarray:
+    """The picture, the picture with its hole in grey (if there is one), then the samples; uint8 (H, W, 3)."""
+    from ganinv.images import resize, sheet
+
+    tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
+    size = max(_SHEET_TILE, completed.shape[1])
+    tiles = [resize(tile, size) for tile in tiles]
+    rows = [tiles[start : start + _SHEET_COLUMNS] for start in range(0, len(tiles), _SHEET_COLUMNS)]
+    return sheet(rows, gap=max(4, size // 32))

@@ -1,0 +1,192 @@
+"""From a picture file to an inversion: what `invert` and `edit` share when they start from pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, options
+from ganinv.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ganinv.api import Backbone, Inversion, InversionMethod, OpenedPicture
+
+# Below this, in dB, the known pixels are so far off that the picture cannot be of the backbone's kind.
+_FOREIGN_PSNR = 12.0
+
+_SEEDS = click.IntRange(0, 2**63 - 1)
+
+picture_options = options(
+    click.option("--method", default="diverse-inpaint", show_default=True, help="See 'ganinv plugins'."),
+    click.option("--weights", help="Weights of the method, by name or file; default: the bundled ones."),
+    click.option(
+        "--mask",
+        metavar="MASK",
+        help="What to erase: a mask file (white = erased), a folder with one of each picture's name, alpha, "
+        "half-left|right|top|bottom, centre, border, free-form[:PRESET]. Without one nothing is erased.",
+    ),
+    click.option(
+        "--mask-polarity",
+        type=click.Choice(["erase-white", "keep-white"]),
+        default="erase-white",
+        show_default=True,
+        help="What white means in a mask file.",
+    ),
+    click.option(
+        "--fit",
+        type=click.Choice(["refuse", "crop", "pad"]),
+        default="refuse",
+        show_default=True,
+        help="What to do with a picture that is not square.",
+    ),
+    click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Per picture."),
+    click.option("--seed", type=_SEEDS, default=0, show_default=True, help="Of all randomness."),
+    click.option(
+        "--truncation",
+        type=Finite(0, 1),
+        default=1.0,
+        show_default=True,
+        help="1 = all variety, 0 = the mean.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """The options of `picture_options`, as typed."""
+
+    method: str
+    weights: str | None
+    mask: str | None
+    mask_polarity: str
+    fit: str
+    samples: int
+    seed: int
+    truncation: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dict for --json."""
+        return asdict(self)
+
+
+def open_method(settings: PictureSettings, backbone: Backbone) -> InversionMethod:
+    """The method named by --method and --weights. Raises what `ganinv.api.load_method` raises."""
+    from ganinv.api import load_method
+
+    options = {} if settings.weights is None else {"weights": settings.weights}
+    return load_method(settings.method, backbone=backbone, **options)
+
+
+def mask_source(spec: str | None) -> tuple[str, Path | None]:
+    """What --mask means: ("none" | "alpha" | "named", None), or ("file" | "folder", its path).
+
+    Raises:
+        InputError: a mask file that does not exist. UnknownNameError: neither a name nor a file.
+    """
+    from ganinv.masks import MASK_NAMES
+
+    if spec is None:
+        return "none", None
+    if spec == "alpha" or spec in MASK_NAMES:
+        return ("alpha" if spec == "alpha" else "named"), None
+    path = Path(spec)
+    if path.exists():
+        return ("folder" if path.is_dir() else "file"), path
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"no such mask file: {spec}")
+    raise UnknownNameError("mask", spec, ["alpha", *MASK_NAMES], hint="Or give a mask file.")
+
+
+def open_job(job: Job, size: int, settings: PictureSettings, report: Report) -> OpenedPicture:
+    """The picture and its mask at backbone size, with a note for each thing that was done to them.
+
+    Raises:
+        InputError: a picture or mask that cannot be used.
+    """
+    import torch
+
+    from ganinv.api import open_picture
+    from ganinv.masks import named_hole
+
+    kind, path = mask_source(settings.mask)
+    if kind == "folder":
+        path = _mask_of(job, Path(settings.mask or ""))
+    mask = "alpha" if kind == "alpha" else path
+    opened = open_picture(job.path, size, mask=mask, fit=settings.fit, polarity=settings.mask_polarity)
+    if kind == "named":
+        hole = torch.from_numpy(named_hole(settings.mask or "", size, settings.seed))
+        opened = replace(opened, hole=hole[None, None].float())
+    share = opened.hole.mean().item()
+    level = "Warning" if share > 0.95 or (path is not None and share > 0) else "Note"
+    for note in opened.notes:
+        report.note(f"{level}: {job.path}: {note}")
+    if kind == "none":
+        report.note(f"Note: {job.path}: no mask: plain inversion of the whole picture")
+    if path is not None and share > 0.5:
+        other = "keep-white" if settings.mask_polarity == "erase-white" else "erase-white"
+        report.note(
+            f"Note: {job.path}: {share:.0%} is erased; is your mask inverted? --mask-polarity {other}"
+        )
+    return opened
+
+
+def invert_opened(
+    method: InversionMethod, opened: OpenedPicture, settings: PictureSettings, extra: dict[str, Any]
+) -> Inversion:
+    """The inversion of an opened picture; what was asked for on the command line is kept in its options."""
+    inversion = method.invert(
+        opened.image.to(_device_of(method)),
+        opened.hole.to(_device_of(method)),
+        samples=settings.samples,
+        seed=settings.seed,
+        truncation=settings.truncation,
+    )
+    asked = {"mask": mask_label(settings.mask), "mask_polarity": settings.mask_polarity, "fit": settings.fit}
+    return replace(inversion, options={**inversion.options, **asked, **extra})
+
+
+def warn_if_foreign(raw: Tensor, opened: OpenedPicture, job: Job, report: Report) -> None:
+    """Warns when the known pixels of `raw` (K, 3, H, W) are far from the picture's: it is of another kind."""
+    import torch
+
+    known = (1 - opened.hole).expand_as(opened.image).bool()[0]
+    if not known.any():
+        return
+    error = (raw.clamp(-1, 1) - opened.image)[:, known].square().mean(dim=1)
+    psnr = (10 * torch.log10(4 / error.clamp(min=1e-12))).mean().item()
+    if psnr < _FOREIGN_PSNR:
+        report.note(
+            f"Warning: {job.path}: the known pixels come back at only {psnr:.1f} dB; "
+            "the picture seems unlike what the backbone was trained on"
+        )
+
+
+def erased_picture(opened: OpenedPicture) -> np.ndarray:
+    """The working copy with erased pixels in mid-grey, uint8 (H, W, 3)."""
+    import numpy as np
+
+    hole = opened.hole[0, 0].bool().numpy()
+    return np.where(hole[..., None], np.uint8(128), opened.working[0])
+
+
+def mask_label(spec: str | None) -> str | None:
+    """What a saved result says of its mask: the name, or the file's name without its folder."""
+    return None if spec is None else Path(spec).name
+
+
+def _mask_of(job: Job, folder: Path) -> Path:
+    for suffix in PICTURE_SUFFIXES:
+        path = folder / f"{job.name}{suffix}"
+        if path.is_file():
+            return path
+    raise InputError(f"no mask for {job.path}: looked for {folder / job.name}.png (or .jpg, ...)")
+
+
+def _device_of(method: InversionMethod) -> Any:
+    return next(method.backbone.parameters()).device
