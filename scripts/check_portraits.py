@@ -42,7 +42,7 @@ def predictor_file() -> Path | None:
 
 
 def portraits(count: int, size: int, seed: int, max_yaw: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The first `count` portraits of the series with |yaw| < max_yaw: (uint8 [S, S, 3], true points [68, 2])."""
+    """The first `count` portraits with |yaw| < max_yaw: (uint8 [S, S, 3], true points [68, 2])."""
     start = 0
     while count:
         attributes = sample_attributes(_BATCH, seed, start)
@@ -88,7 +88,8 @@ def main() -> None:
     for part, (first, last) in PARTS.items():
         each = table[:, first:last]
         print(
-            f"{part:6s} mean {each.mean():.3f}  median {np.median(each):.3f}  of the distance of the outer eye corners"
+            f"{part:6s} mean {each.mean():.3f}  median {np.median(each):.3f} "
+            "of the distance between the outer eye corners"
         )
 
 

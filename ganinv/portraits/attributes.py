@@ -239,7 +239,8 @@ def attributes_from_normals(normals: Tensor) -> dict[str, Tensor]:
     """
     if normals.ndim != 2 or normals.shape[1] != len(ATTRIBUTE_NAMES):
         raise UsageError(
-            f"normals of shape {tuple(normals.shape)}: give [N, {len(ATTRIBUTE_NAMES)}], a column for each attribute"
+            f"normals of shape {tuple(normals.shape)}: "
+            f"give [N, {len(ATTRIBUTE_NAMES)}], a column for each attribute"
         )
     return {name: TABLE[name].from_gaussian(normals[:, i]).float() for i, name in enumerate(ATTRIBUTE_NAMES)}
 

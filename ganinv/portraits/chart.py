@@ -35,9 +35,9 @@ def axis(texels: int, like: Tensor) -> Tensor:
 
 
 def look_up(texture: Tensor, coordinates: Tensor, *, mirrored: bool = False) -> Tensor:
-    """Bilinear values of `texture` [B, C, h, w] at `coordinates` [B, 2, M], the square being +-1 -> [B, C, M].
+    """Bilinear values of `texture` [B, C, h, w] at `coordinates` [B, 2, M], square +-1 -> [B, C, M].
 
-    Outside the square the border goes on, or with `mirrored` the texture repeats, each second one turned over.
+    Outside the square the border goes on, or with `mirrored` the texture repeats, turned over each time.
     """
     grid = coordinates[:, :, None].permute(0, 2, 3, 1)
     padding = "reflection" if mirrored else "border"

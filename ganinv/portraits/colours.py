@@ -1,4 +1,4 @@
-"""sRGB and linear colours, ramps through fixed colours, and the palettes of the domain (all linear inside)."""
+"""sRGB and linear colours, ramps through fixed colours, the palettes of the domain (all linear inside)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def colour(code: str, like: Tensor) -> Tensor:
 
 
 def ramp(position: Tensor, codes: Sequence[str], knots: Sequence[float] | None = None) -> Tensor:
-    """Piecewise linear in linear RGB: position [B] in [0, 1] -> [B, 3, 1]; knots equally spaced unless given."""
+    """Piecewise linear in linear RGB: position [B] in 0..1 -> [B, 3, 1]; knots equally spaced by default."""
     table = torch.tensor([linear_rgb(code) for code in codes], device=position.device)
     if knots is None:
         knots = [i / (len(codes) - 1) for i in range(len(codes))]
@@ -47,6 +47,6 @@ def hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def to_srgb(linear: Tensor) -> Tensor:
-    """Linear >= 0 -> sRGB curve. Below 0.0031 the straight part is the smaller of the two, so no branch is needed."""
+    """Linear >= 0 -> sRGB curve; its straight part, capped, is the larger one below 0.0031: no branch."""
     curve = linear.clamp(min=1e-6).log_().mul_(1.0 / 2.4).exp_().mul_(1.055).sub_(0.055)
     return torch.maximum(curve, torch.minimum(linear * 12.92, linear.new_tensor(0.04045)))

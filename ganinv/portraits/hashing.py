@@ -23,7 +23,7 @@ def _shift_right(bits: Tensor, places: int) -> Tensor:
 
 
 def scramble(bits: Tensor) -> Tensor:
-    """One round of the splitmix64 finaliser on int64 of any shape: each input bit flips about half of the output."""
+    """The splitmix64 finaliser on int64 of any shape: each input bit flips about half of the output."""
     bits = (bits ^ _shift_right(bits, 30)) * _FIRST
     bits = (bits ^ _shift_right(bits, 27)) * _SECOND
     return bits ^ _shift_right(bits, 31)

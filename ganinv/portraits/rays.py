@@ -17,7 +17,7 @@ from torch import Tensor
 from ganinv.portraits.face import Face, take_images
 from ganinv.portraits.noise import Noise
 from ganinv.portraits.scene import EYE_LINE, FRAME, Lights, Palette, Pose, plane_directions
-from ganinv.portraits.tensors import smoothstep
+from ganinv.portraits.tensors import above, smoothstep
 from ganinv.portraits.textures import Textures
 
 
@@ -135,7 +135,7 @@ class Rays:
         return torch.addcmul(self.pose.camera, self.head_direction, distance)
 
     def select(self, mask: Tensor, fields: Mapping[str, Tensor]) -> Patch | None:
-        """The rays where the field `mask` [B, 1, M] is above 0 with `fields` [B, C, M] at them; None if none."""
+        """The rays where `mask` [B, 1, M] is above 0 with `fields` [B, C, M] at them; None if none."""
         rows, columns = padded_indices(mask[:, 0] > 0)
         if not columns.numel():
             return None
@@ -156,7 +156,7 @@ class Rays:
         behind, depth = colours.gather(2, at_colour), depths.gather(2, at_depth)
         weight = coverage * smoothstep(z - depth, -softness, softness)
         behind = torch.addcmul(behind, colour - behind, weight)
-        depth = torch.where(weight > 0.5, z, depth)
+        depth = torch.addcmul(depth, z - depth, above(weight - 0.5))
         self._write(colours.scatter_(2, at_colour, behind), depths.scatter_(2, at_depth, depth))
 
     def tint(self, colour: Tensor, weight: Tensor, z: Tensor, softness: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,14 +14,14 @@ from ganinv.portraits.colours import to_srgb
 from ganinv.portraits.face import face_from_attributes
 from ganinv.portraits.layers.background import background
 from ganinv.portraits.layers.curtain import SHORTEST, curtain_back, curtain_front, end_of
-from ganinv.portraits.layers.ears import ears
+from ganinv.portraits.layers.ears import ear
 from ganinv.portraits.layers.glasses import glasses
 from ganinv.portraits.layers.hair import bun, cap
 from ganinv.portraits.layers.head import head
-from ganinv.portraits.layers.star import AXES, CENTRE
+from ganinv.portraits.layers.star import AXES, CENTRE, CORE_AXES, CORE_CENTRE
 from ganinv.portraits.layers.torso import torso
 from ganinv.portraits.noise import noise_from_seeds
-from ganinv.portraits.rays import Canvas, Scene, pack, ray_grid
+from ganinv.portraits.rays import Canvas, Rays, Scene, pack, ray_grid
 from ganinv.portraits.scene import (
     CAMERA,
     EYE_LINE,
@@ -30,7 +31,7 @@ from ganinv.portraits.scene import (
     make_pose,
     plane_directions,
 )
-from ganinv.portraits.tensors import Value, constant, ellipsoid_terms
+from ganinv.portraits.tensors import Value, constant, ellipsoid_terms, safe_sqrt
 from ganinv.portraits.textures import make_textures
 
 SMALLEST, LARGEST = 8, 1024
@@ -124,47 +125,58 @@ class _Pixels:
         self.head_x, self.head_y = middle[:, :1], middle[:, 1:2]
         """where the rays pass the middle of the head, head space"""
 
-    def ellipsoid(self, scale: Value) -> Tensor:
+    def meets(self, scale: Value) -> Tensor:
         """Bool: meets the ellipsoid around the head, its axes scaled."""
         axes = constant(AXES, self.x) * scale
         q, _, inside = ellipsoid_terms(self.camera, self.direction, constant(CENTRE, self.x), axes)
-        return inside > -(0.01 + 1.5 * self.slack) * q
+        return inside > -(0.02 + 1.5 * self.slack) * q
 
-    def face(self, half_width: float, low: float) -> Tensor:
-        """Bool: looks at the middle of the face, |x| < half_width and y from `low` to the eyes; head units."""
-        ahead = self.camera + self.direction * ((0.72 - self.camera[:, 2:]) / self.direction[:, 2:])
-        x, y = ahead[:, :1], ahead[:, 1:2]
-        return (x.abs() < half_width - self.slack) & (y < 0.10 - self.slack) & (y > low + self.slack)
+    def behind_face(self) -> Tensor:
+        """Bool: meets an ellipsoid that every head holds, so that nothing behind the head shows."""
+        centre, axes = constant(CORE_CENTRE, self.x), constant(CORE_AXES, self.x)
+        q, _, inside = ellipsoid_terms(self.camera, self.direction, centre, axes)
+        return inside > 3.0 * self.slack * q
+
+    def bare_face(self) -> Tensor:
+        """Bool: meets the head, about, between the eyes and the chin, where there is no hair."""
+        axes = constant(AXES, self.x) * 0.8
+        q, h, inside = ellipsoid_terms(self.camera, self.direction, constant(CENTRE, self.x), axes)
+        point = torch.addcmul(self.camera, self.direction, -(h + safe_sqrt(inside)) / q)
+        x, y, z = point.split(1, 1)
+        reach = self.slack + x.abs()
+        return (inside > 0.0) & (reach < 0.50) & (y < 0.10 - self.slack) & (y > self.slack - 0.85) & (z > 0.2)
 
 
 def _masks(scene: Scene, pixels: _Pixels) -> dict[str, Tensor]:
     """Bool [B, 1, pixels] for each layer."""
     face, slack, x, y = scene.face, pixels.slack, pixels.head_x, pixels.head_y
-    hairless, solid = pixels.face(0.52, -0.9), pixels.face(0.36, -0.8)
+    hidden = pixels.behind_face()
     world_x, world_y = pixels.x.abs(), pixels.y
     low = end_of(face.length) - 0.40 - slack
     fall = (x.abs() < 1.35 + slack) & (y < 0.82 + slack) & (y > low) & (face.length > SHORTEST)
     bust = (world_y < slack - 0.35) & ((world_x < 0.75 + slack) | (world_y < slack - 0.95))
-    beside = (x.abs() - 0.74).abs() < 0.30 + slack
+    beside = (y + 0.12).abs() < 0.30 + slack
     cap_reach = scene.textures.cap_reach
     return {
-        "back": fall & ~solid,
-        "torso": bust & ~solid,
-        "ears": beside & ((y + 0.12).abs() < 0.30 + slack),
-        "head": pixels.ellipsoid(1.05),
-        "cap": pixels.ellipsoid(cap_reach) & (y > -0.75 - slack) & (face.recede < 0.97) & ~hairless,
+        "back": fall & ~hidden,
+        "torso": bust & ~hidden,
+        "left ear": beside & ((x + 0.74).abs() < 0.30 + slack),
+        "right ear": beside & ((x - 0.74).abs() < 0.30 + slack),
+        "head": pixels.meets(1.02),
+        "cap": pixels.meets(cap_reach) & (y > -0.75 - slack) & (face.recede < 0.97) & ~pixels.bare_face(),
         "bun": (face.bun > 0.0) & (world_y > 0.4 - slack) & (x.abs() < 0.6 + slack),
-        "front": fall & (x.abs() > 0.2),
+        "front": fall,
         "glasses": (face.glasses > 0.0) & (x.abs() < 1.2 + slack) & ((y + 0.02).abs() < 0.42 + slack),
     }
 
 
 def _paint(scene: Scene, canvas: Canvas, size: int) -> None:
     masks = _masks(scene, _Pixels(scene, size))
-    layers = {
+    layers: dict[str, Callable[[Rays], None]] = {
         "back": curtain_back,
         "torso": torso,
-        "ears": ears,
+        "left ear": partial(ear, side=-1.0),
+        "right ear": partial(ear, side=1.0),
         "head": head,
         "cap": cap,
         "bun": bun,
@@ -182,4 +194,9 @@ def _develop(canvas: Canvas, size: int) -> Tensor:
     light = canvas.colour * 0.80
     toned = light.mul(0.10).add_(1.0).mul_(light).mul_(1.18).div_(light.mul(0.55).add_(1.0)).clamp_(0.0, 1.2)
     shown = to_srgb(toned).clamp_(0.0, 1.0)
-    return shown.view(len(shown), 3, size, size, canvas.samples).mean(-1)
+    # A sum of strided parts is twice as fast as a mean over the short last dimension.
+    first, *others = shown.view(len(shown), 3, size, size, canvas.samples).unbind(-1)
+    total = first.clone()
+    for other in others:
+        total += other
+    return total.div_(canvas.samples)

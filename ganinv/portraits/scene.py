@@ -1,8 +1,8 @@
 """What is the same for all rays of a picture: pose, lights, colours. The camera and head space.
 
-Head units: half a face is about 0.765 wide, the eyes are at y = 0, x to the image right, y up, z to the camera,
-which stands at CAMERA and looks along -z through the square of side FRAME at z = 0. World and head space
-differ by the pose, a rotation about PIVOT.
+Head units: half a face is about 0.765 wide, the eyes are at y = 0, x to the image right, y up, z to the
+camera, which stands at CAMERA and looks along -z through the square of side FRAME at z = 0. World and head
+space differ by the pose, a rotation about PIVOT.
 """
 
 from __future__ import annotations

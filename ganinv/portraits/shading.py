@@ -1,4 +1,4 @@
-"""How surfaces answer the three lights: skin and cloth, and hair. All colours linear; normals in the world."""
+"""How skin, cloth and hair answer the three lights. All colours are linear, normals in the world."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def shade(rays: Rays, surface: Surface) -> Tensor:
 
 @dataclass
 class Strands:
-    """Hair at each ray: shading normal and direction of the strands (world), their noise, light that arrives."""
+    """Hair at each ray: normal and direction of the strands (world), their noise, light that arrives."""
 
     normal: Tensor
     tangent: Tensor
@@ -69,7 +69,7 @@ class Strands:
 
 
 def shade_hair(rays: Rays, hair: Strands) -> Tensor:
-    """Linear colour [B, 3, M] of hair: highlights across the strands (Kajiya and Kay) shifted by the noise."""
+    """Linear colour [B, 3, M] of hair: highlights across the strands (Kajiya and Kay), shifted by noise."""
     lights, palette, curl = rays.lights, rays.palette, rays.face.curl
     normal, fine, ambient = hair.normal, hair.fine, hair.ambient
     shift = 0.35 * fine + 0.25 * hair.locks

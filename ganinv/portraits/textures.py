@@ -67,7 +67,7 @@ def _slopes(field: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cap_height(face: Face, noise: Noise, shape: Surface, distance: Tensor, line: Tensor) -> Tensor:
-    """Outer surface of the hair; in front of the hairline it sinks well below the skin, or it would stop rays."""
+    """Outer surface of the hair; before the hairline it sinks well below the skin, or it would stop rays."""
     texels = len(line)
     a = line.expand(texels, -1).reshape(1, 1, -1).expand(len(shape.base), 1, -1)
     b = line[:, None].expand(-1, texels).reshape(1, 1, -1).expand_as(a)
@@ -81,7 +81,7 @@ def _cap_height(face: Face, noise: Noise, shape: Surface, distance: Tensor, line
 def _light_left(
     points: Tensor, blocker: Tensor, light: Tensor, steps: tuple[float, ...], spread: float
 ) -> Tensor:
-    """1 = lit .. 0.07 = in shadow: march from the points [B, 3, T*T] to the light and look below `blocker`."""
+    """1 = lit .. 0.07 = in shadow: march from points [B, 3, T*T] to the light and look below `blocker`."""
     blocked = torch.zeros_like(points[:, :1])
     for step in steps:
         at, length, _ = chart.to_chart(points + light * step)

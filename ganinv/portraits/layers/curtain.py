@@ -1,4 +1,4 @@
-"""Long hair: a curtain, the surface of an upright elliptic cylinder around the head, far wall and near wall."""
+"""Long hair: a curtain, an upright elliptic cylinder around the head, with a far wall and a near wall."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def curtain_front(rays: Rays) -> None:
 
 
 def _opening(rays: Rays, wall: _Wall) -> Tensor:
-    """Angle from the front at which the near wall begins: it frames the face and drapes forward below the jaw."""
+    """Angle from the front at which the near wall begins: it frames the face, comes forward below the jaw."""
     face, y = rays.face, wall.point[:, 1:2]
     width = (0.655 + 0.05 * rays.noise.drape) * (1.0 + 0.075 * face.fwidth) + 0.16 * smoothstep(y, 0.10, 0.6)
     width = width - 0.17 * smoothstep(face.length, 0.45, 0.9) * smoothstep(y, -0.50, -1.2)

@@ -43,7 +43,7 @@ def lower_face(rays: Rays, albedo: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor
 
 
 def open_mouth(rays: Rays, fields: dict[str, Tensor]) -> Tensor:
-    """Colour [B, 3, M] of the head's `fields` (a, b, colour, normal in the world, mouth) with the inside of the mouth."""
+    """Colour [B, 3, M] with the inside of the mouth; `fields`: a, b, colour, normal (world), mouth."""
     face, a, b, edge = rays.face, fields["a"], fields["b"], rays.edge
     mouth = lips(face, a)
     side = mouth.side

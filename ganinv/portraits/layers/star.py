@@ -14,6 +14,9 @@ from ganinv.portraits.tensors import Value, above, constant, ellipsoid_terms, no
 CENTRE = (0.0, -0.02, 0.02)
 AXES = (0.86, 1.28, 1.22)
 """ellipsoid that holds the head with room to spare; head space"""
+CORE_CENTRE = (0.0, -0.22, 0.06)
+CORE_AXES = (0.52, 0.62, 0.62)
+"""ellipsoid that every head holds"""
 _INSIDE = 1e-3
 
 
@@ -79,7 +82,7 @@ def trace(rays: Rays, heights: Tensor, scale: Value, steps: int, shortest: float
 
 
 def surface_normal(hit: Hit, slope_a: Tensor, slope_b: Tensor) -> Tensor:
-    """Unit normal [B, 3, M] in head space: gradient of length - height(a, b) with the chart's own derivative."""
+    """Unit normal [B, 3, M] in head space: gradient of length - height(a, b), chart derivative included."""
     point, length, scale = hit.point, hit.length, hit.scale
     outward = point / length
     reach = length + point[:, 2:]

@@ -91,7 +91,7 @@ def _ellipsoid(rays: Rays, middle: tuple[float, float, float], axes: Tensor) -> 
 
 
 def _neck(rays: Rays) -> _Solid:
-    """An upright cylinder that widens into the shoulders, with the two muscles that run to the collar bone."""
+    """An upright cylinder that widens into the shoulders, with the muscles that run to the collar bone."""
     face, y = rays.face, rays.y
     radius = (0.365 + 0.075 * face.gender + 0.012 * face.fwidth) + 0.04 * smoothstep(y, -0.95, -0.55)
     radius = radius + 0.22 * power(smoothstep(y, -1.15, -1.65).clamp_(min=1e-9), 1.3)
