@@ -96,7 +96,7 @@ class StageRun(StageSteps):
         monitor.scalars(self.images, values)
         shown = ", ".join(
             f"{k} {values[k]:.4g}"
-            for k in ("l2", "perceptual", "adversarial", "discriminator")
+            for k in ("code", "l2", "perceptual", "adversarial", "discriminator")
             if k in values
         )
         self.report(

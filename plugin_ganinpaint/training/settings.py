@@ -125,7 +125,7 @@ class StageSettings:
     thaw_from: float = 1.0
     """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 =
     never."""
-    edit_share: float = 0.0
+    edit_share: float = 0.5
     """Stage 2: share of the full pass that must match the truly edited picture; 0 switches edit consistency
     off."""
     edit_strength: float = 2.0
@@ -167,7 +167,7 @@ class TrainConfig:
     losses: LossSettings = field(default_factory=LossSettings)
     data: DataSettings = field(default_factory=DataSettings)
     stage1: StageSettings = field(default_factory=StageSettings)
-    stage2: StageSettings = field(default_factory=lambda: StageSettings(edit_share=0.5))
+    stage2: StageSettings = field(default_factory=StageSettings)
     log_every: int = 20
     """Steps between two lines of the log."""
     sheet_every: int = 5000
