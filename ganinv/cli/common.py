@@ -22,16 +22,22 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Finite(click.FloatRange):
-    """A number that is neither infinite nor NaN, optionally within bounds."""
+class Finite(click.ParamType):
+    """A number that is neither infinite nor NaN, from `min` to `max` where these are given."""
 
     name = "number"
 
+    def __init__(self, min: float | None = None, max: float | None = None) -> None:
+        self.least = -math.inf if min is None else min
+        self.most = math.inf if max is None else max
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number; fails as other click types do."""
-        number = float(super().convert(value, param, ctx))
+        number = float(click.FLOAT.convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
+        if not self.least <= number <= self.most:
+            self.fail(f"{value} is not in the range {self.least:g} to {self.most:g}.", param, ctx)
         return number
 
 
@@ -237,6 +243,8 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Rich would send piped stdout to its own console, which is stderr.
+    both = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bar:
         task = bar.add_task("pictures", total=total)
         yield lambda: bar.advance(task)

@@ -37,9 +37,8 @@ from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
-    from ganinv.api import Backbone, Inversion, InversionMethod
+    from ganinv.api import Backbone, Direction, Inversion, InversionMethod
 
 _LONGEST_STRIP = 99
 
@@ -156,20 +155,15 @@ class Editor:
         self.backbone, self.device, self.precision = backbone, device, precision
         self.open = functools.cache(self._open)
         self.method = functools.cache(self._method)
+        self.directions = functools.cache(self._directions)
         if backbone is not None:
             self.open(backbone)  # a wrong name or file is told once, before any work
 
     def run(self, job: Job) -> list[Path]:
         """Edits one inversion file or picture; returns the files written."""
-        from ganinv.api import load_directions
-
         inversion, backbone = self._inversion(job)
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
-        known = load_directions(backbone)
-        for name in self.settings.directions:
-            if name not in known:
-                raise UnknownNameError("direction", name, known)
         written: list[Path] = []
         if self.settings.edits:
             edited = self._draw(inversion, backbone, self.settings.edits)
@@ -182,12 +176,16 @@ class Editor:
     def _inversion(self, job: Job) -> tuple[Inversion, Backbone]:
         """The inversion that a file holds, with its backbone, or that of a picture."""
         from ganinv.api import Inversion
+        from ganinv.inversion import check_backbone
 
         if job.path.name.endswith(".safetensors"):
             inversion = Inversion.load(job.path)
-            return inversion, self.open(self.backbone) if self.backbone else self._named(job, inversion)
-        name = self.backbone or "portraits-64"
-        method = self.method(name)
+            backbone = self.open(self.backbone) if self.backbone else self._named(job, inversion)
+            check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
+            self.directions(backbone)
+            return inversion, backbone
+        method = self.method(self.backbone or "portraits-64")
+        self.directions(method.backbone)  # a wrong name is told before the picture is inverted
         opened = open_job(job, method.backbone.resolution, self.pictures, self.report)
         inversion = invert_opened(method, opened, self.pictures, {"precision": self.precision})
         warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
@@ -212,6 +210,16 @@ class Editor:
     def _method(self, name: str) -> InversionMethod:
         return open_method(self.pictures, self.open(name))
 
+    def _directions(self, backbone: Backbone) -> dict[str, Direction]:
+        """The directions of a backbone. Raises UnknownNameError where it lacks one that was asked for."""
+        from ganinv.api import load_directions
+
+        known = load_directions(backbone)
+        for name in self.settings.directions:
+            if name not in known:
+                raise UnknownNameError("direction", name, known)
+        return known
+
     def _draw(
         self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[str, float]]
     ) -> np.ndarray:
@@ -220,8 +228,8 @@ class Editor:
 
         from ganinv.api import composite, edit, render, to_uint8
 
-        images: Tensor = render(inversion, backbone, edit(inversion, backbone, edits))
-        drawn = to_uint8(images.flatten(0, 1))
+        ws = edit(inversion, backbone, edits, directions=self.directions(backbone))
+        drawn = to_uint8(render(inversion, backbone, ws).flatten(0, 1))
         if not self.settings.keep_known:
             return drawn
         count = inversion.samples

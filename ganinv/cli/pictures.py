@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # Below this, in dB, the known pixels are so far off that the picture cannot be of the backbone's kind.
 _FOREIGN_PSNR = 12.0
 
-_SEEDS = click.IntRange(0, 2**63 - 1)
-
 picture_options = options(
     click.option("--method", default="diverse-inpaint", show_default=True, help="See 'ganinv plugins'."),
     click.option("--weights", help="Weights of the method, by name or file; default: the bundled ones."),
@@ -46,13 +44,15 @@ picture_options = options(
         help="What to do with a picture that is not square.",
     ),
     click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Per picture."),
-    click.option("--seed", type=_SEEDS, default=0, show_default=True, help="Of all randomness."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
+    ),
     click.option(
         "--truncation",
         type=Finite(0, 1),
         default=1.0,
         show_default=True,
-        help="1 = all variety, 0 = the mean.",
+        help="From 1, all variety, to 0, the mean.",
     ),
 )
 

@@ -125,6 +125,9 @@ def test_the_backbone_must_be_at_hand_and_the_right_one(bench: Any, made: Path) 
     assert result.exit_code == 1
     assert "--backbone FILE" in result.stderr
     assert "digest" in result.stderr
+    wrong = ("--backbone", "other.safetensors", "--out", "edits")
+    result = bench.run("edit", made, "--direction", "no-such", "--strength", 1, *wrong)
+    assert "digest" in result.stderr  # that the backbone is wrong comes before what it lacks
     assert result.stderr.count("\n") == 1
 
 

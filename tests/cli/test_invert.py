@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from ganinv.cli import common
 from ganinv.inversion import Inversion
 
 SIZE = 16
@@ -170,3 +174,19 @@ def test_results_never_overwrite_what_they_are_made_from(bench: Any) -> None:
     result = bench.run("invert", "out", *bench.tiny, "--out", "out")
     assert result.exit_code == 2
     assert "is the input folder itself" in result.stderr
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, total, drawn in ((Terminal(), 3, True), (Terminal(), 1, False), (io.StringIO(), 3, False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        with common._progress(total) as advance:
+            for _ in range(total):
+                advance()
+            print("a result")
+        assert bool(stream.getvalue()) == drawn
+        assert "a result" not in stream.getvalue()

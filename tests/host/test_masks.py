@@ -64,9 +64,9 @@ def test_shares_are_the_published_ones_at_every_size(preset: str, size: int) -> 
 
 def test_batch_speed_suits_training() -> None:
     generator = torch.Generator().manual_seed(0)
-    started = time.perf_counter()
+    started = time.process_time()
     masks.free_form_batch(200, 64, {"comodgan": 1, "mat": 1, "lama-medium": 1}, generator)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_batch_mixes_presets_and_advances_the_torch_generator_once() -> None:
