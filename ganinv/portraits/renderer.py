@@ -36,6 +36,7 @@ from ganinv.portraits.textures import make_textures
 
 SMALLEST, LARGEST = 8, 1024
 """side of a picture in pixels"""
+_MOST_SAMPLES = 2 * LARGEST
 _FARTHEST = -5.0
 # Rays of a chunk: 8 pictures of 64 px with 2 x 2 samples. More falls out of the cache, less is all overhead.
 _CHUNK_RAYS = 8 * 128 * 128
@@ -51,14 +52,19 @@ def render(attributes: Mapping[str, Tensor], size: int, *, supersample: int = 2)
 
     Returns:
         float32 [N, 3, size, size], sRGB in [0, 1], RGB. A picture does not depend on the others of its batch.
+        No gradients flow back to the attributes.
 
     Raises:
-        UsageError: size or supersample out of range; attributes missing or of unequal length.
+        UsageError: size or supersample out of range (their product: 2048); attributes missing or of unequal length.
     """
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(f"size {size}: give {SMALLEST} to {LARGEST} pixels")
     if not 1 <= supersample <= 8:
         raise UsageError(f"supersample {supersample}: give 1 to 8")
+    if size * supersample > _MOST_SAMPLES:
+        raise UsageError(
+            f"size {size} with supersample {supersample}: their product may be {_MOST_SAMPLES} at most"
+        )
     count = check_attributes(attributes)
     if "seed" not in attributes:
         raise UsageError(

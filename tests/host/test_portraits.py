@@ -148,6 +148,8 @@ def test_mistakes(sample: dict[str, Tensor]) -> None:
         render(sample, 4)
     with pytest.raises(UsageError, match="supersample 0: give 1 to 8"):
         render(sample, 64, supersample=0)
+    with pytest.raises(UsageError, match="their product may be 2048 at most"):
+        render(sample, 1024, supersample=4)
     with pytest.raises(UsageError, match="no value for seed"):
         render({name: value for name, value in sample.items() if name != "seed"}, 64)
     with pytest.raises(UsageError, match="give at least 1 pixel"):

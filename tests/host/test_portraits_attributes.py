@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -114,3 +116,9 @@ def test_mistakes() -> None:
         check_attributes({name: value for name, value in sample.items() if name != "age"})
     with pytest.raises(UsageError, match=r"attribute beard has shape \(1,\)"):
         check_attributes({**sample, "beard": sample["beard"][:1]})
+
+
+def test_the_documented_table_is_this_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "portraits.md").read_text()
+    for name, row in TABLE.items():
+        assert f"| `{name}` | {row.distribution.text} | {row.unit} | {row.acts_on} |" in text
