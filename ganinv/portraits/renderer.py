@@ -55,7 +55,7 @@ def render(attributes: Mapping[str, Tensor], size: int, *, supersample: int = 2)
         No gradients flow back to the attributes.
 
     Raises:
-        UsageError: size or supersample out of range (their product: 2048); attributes missing or of unequal length.
+        UsageError: size, supersample or their product (over 2048) out of range; attributes missing or uneven.
     """
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(f"size {size}: give {SMALLEST} to {LARGEST} pixels")
