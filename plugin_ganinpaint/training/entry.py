@@ -40,6 +40,10 @@ OF_THIS_MACHINE = ("backbone", "discriminator", "start_from", "accelerator", "de
 """Settings that may name files or devices of the machine, and stay out of weight files."""
 
 
+def _silent(line: str) -> None:
+    """A report that nobody reads."""
+
+
 def train(
     config: str | Path | None,
     overrides: Sequence[str] = (),
@@ -49,7 +53,7 @@ def train(
     stage: str = "both",
     resume: bool = False,
     minutes: float | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """Train from a configuration file. The contract of every trainer; docs/training.md states it.
 
@@ -99,7 +103,7 @@ def fit(
     resume: bool = False,
     minutes: float | None = None,
     reals: Tensor | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
     stages = check_request(out, stage, resume, minutes)
@@ -125,6 +129,8 @@ def fit(
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_real_images(config.data.real_images, backbone.resolution)
     fabric = make_fabric(config)
+    if not fabric.is_global_zero:
+        report = _silent
     endings: dict[str, Any] = {}
     for number in stages:
         run = loop.StageRun(

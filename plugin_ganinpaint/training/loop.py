@@ -37,11 +37,13 @@ class StageRun(StageSteps):
             Monitor(self.out, self.stage, probe, images=self.images) if self.fabric.is_global_zero else None
         )
         started, before, figures = time.monotonic(), self.seconds, {}
+        self.logged = self.images, self.seconds
         sums: dict[str, list[float]] = {}
         reason = "done"
         with PoliteStop() as stop:
             while self.images < self.settings.images:
-                self.seconds = before + time.monotonic() - started
+                # The first rank's clock counts: the rates and the end must be the same on all.
+                self.seconds = self.fabric.broadcast(before + time.monotonic() - started)
                 if minutes is not None and self.seconds >= 60 * minutes:
                     reason = "minutes"
                     break
@@ -92,7 +94,8 @@ class StageRun(StageSteps):
         values = {name: sum(v) / len(v) for name, v in sums.items()}
         values["lr"] = float(self.optimiser.param_groups[0]["lr"])
         values["seconds"] = self.seconds
-        values["images_per_second"] = self.images / max(self.seconds, 1e-6)
+        (images, seconds), self.logged = self.logged, (self.images, self.seconds)
+        values["images_per_second"] = (self.images - images) / max(self.seconds - seconds, 1e-6)
         monitor.scalars(self.images, values)
         shown = ", ".join(
             f"{k} {values[k]:.4g}"
