@@ -231,24 +231,65 @@ TABLE: dict[str, Attribute] = {
 ATTRIBUTE_NAMES: tuple[str, ...] = tuple(TABLE)
 
 
-def attributes_from_normals(normals: Tensor) -> dict[str, Tensor]:
-    """Standard normals [N, A], A = len(ATTRIBUTE_NAMES), in that order -> {name: float32 [N]} (no `seed`).
+def attributes_from_normals(normals: Tensor, seeds: Tensor | None = None) -> dict[str, Tensor]:
+    """Standard normals [N, A], A = len(ATTRIBUTE_NAMES), in that order -> {name: float32 [N]}.
+
+    With int64 `seeds` [N] the result has them as `seed` and can be rendered.
 
     Raises:
-        UsageError: another number of columns.
+        UsageError: another number of columns, or of seeds.
     """
     if normals.ndim != 2 or normals.shape[1] != len(ATTRIBUTE_NAMES):
         raise UsageError(
             f"normals of shape {tuple(normals.shape)}: "
             f"give [N, {len(ATTRIBUTE_NAMES)}], a column for each attribute"
         )
-    return {name: TABLE[name].from_gaussian(normals[:, i]).float() for i, name in enumerate(ATTRIBUTE_NAMES)}
+    attributes = {
+        name: TABLE[name].from_gaussian(normals[:, i]).float() for i, name in enumerate(ATTRIBUTE_NAMES)
+    }
+    if seeds is None:
+        return attributes
+    if seeds.shape != normals.shape[:1]:
+        raise UsageError(
+            f"seeds of shape {tuple(seeds.shape)} for {len(normals)} portraits: give one for each"
+        )
+    return {**attributes, "seed": seeds}
 
 
 def normals_from_attributes(attributes: Mapping[str, Tensor]) -> Tensor:
     """{name: [N]} -> [N, A] in the order of ATTRIBUTE_NAMES; the inverse of `attributes_from_normals`."""
     check_attributes(attributes)
     return torch.stack([TABLE[name].to_gaussian(attributes[name]) for name in ATTRIBUTE_NAMES], 1)
+
+
+def attribute_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Tensor]:
+    """Portraits start .. start+count-1 of a series: normals float32 [count, A] and seeds int64 [count].
+
+    Raises:
+        UsageError: count or start below 0.
+    """
+    if count < 0 or start < 0:
+        raise UsageError(f"count {count}, start {start}: give numbers from 0 up")
+    numbers = torch.arange(start, start + count, dtype=torch.int64)
+    series = hashing.combine(torch.full_like(numbers, seed), numbers)
+    columns = torch.arange(len(ATTRIBUTE_NAMES), dtype=torch.int64)
+    normals = hashing.normals(hashing.combine(series[:, None], columns)).float()
+    return normals, hashing.image_seeds(seed, count, start)
+
+
+def sample_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Tensor]:
+    """The normals float64 [count, A] and own seeds int64 [count] of portraits start .. start+count-1 of `seed`.
+
+    Raises:
+        UsageError: count or start below 0.
+    """
+    if count < 0 or start < 0:
+        raise UsageError(f"count {count}, start {start}: give numbers from 0 up")
+    numbers = torch.arange(start, start + count, dtype=torch.int64)
+    series = hashing.combine(torch.full_like(numbers, seed), numbers)
+    columns = torch.arange(len(ATTRIBUTE_NAMES), dtype=torch.int64)
+    normals = hashing.normals(hashing.combine(series[:, None], columns))
+    return normals, hashing.image_seeds(seed, count, start)
 
 
 def sample_attributes(count: int, seed: int, start: int = 0) -> dict[str, Tensor]:
@@ -260,14 +301,8 @@ def sample_attributes(count: int, seed: int, start: int = 0) -> dict[str, Tensor
     Raises:
         UsageError: count or start below 0.
     """
-    if count < 0 or start < 0:
-        raise UsageError(f"count {count}, start {start}: give numbers from 0 up")
-    seeds = hashing.image_seeds(seed, count, start)
-    numbers = torch.arange(start, start + count, dtype=torch.int64)
-    series = hashing.combine(torch.full_like(numbers, seed), numbers)
-    columns = torch.arange(len(ATTRIBUTE_NAMES), dtype=torch.int64)
-    attributes = attributes_from_normals(hashing.normals(hashing.combine(series[:, None], columns)))
-    return {**attributes, "seed": seeds}
+    normals, seeds = sample_normals(count, seed, start)
+    return {**attributes_from_normals(normals), "seed": seeds}
 
 
 def check_attributes(attributes: Mapping[str, Tensor]) -> int:

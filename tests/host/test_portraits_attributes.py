@@ -12,6 +12,7 @@ from ganinv.portraits import hashing
 from ganinv.portraits.attributes import (
     ATTRIBUTE_NAMES,
     TABLE,
+    attribute_normals,
     attributes_from_normals,
     check_attributes,
     normals_from_attributes,
@@ -97,6 +98,13 @@ def test_normals_to_attributes_and_back(many: dict[str, torch.Tensor]) -> None:
         torch.testing.assert_close(again[name], many[name], rtol=1e-4, atol=2e-4)
 
 
+def test_sampling_is_the_map_of_normals(many: dict[str, torch.Tensor]) -> None:
+    normals, seeds = attribute_normals(10, 3, start=5)
+    assert normals.shape == (10, len(ATTRIBUTE_NAMES)) and normals.dtype == torch.float32
+    again = attributes_from_normals(normals, seeds)
+    assert all(torch.equal(again[name], many[name][5:15]) for name in many)
+
+
 def test_quantile_maps_are_monotone() -> None:
     line = torch.linspace(-5, 5, 400)
     for name, attribute in TABLE.items():
@@ -109,6 +117,8 @@ def test_mistakes() -> None:
         sample_attributes(-1, 0)
     with pytest.raises(UsageError, match="a column for each attribute"):
         attributes_from_normals(torch.zeros(3, 4))
+    with pytest.raises(UsageError, match=r"seeds of shape \(2,\) for 3 portraits"):
+        attributes_from_normals(torch.zeros(3, len(ATTRIBUTE_NAMES)), torch.zeros(2, dtype=torch.int64))
     sample = sample_attributes(2, 0)
     with pytest.raises(UnknownNameError, match="did you mean 'smile'"):
         check_attributes({**sample, "smiles": sample["smile"]})
