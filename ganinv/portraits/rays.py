@@ -118,6 +118,7 @@ class Rays:
 
     @cached_property
     def y(self) -> Tensor:
+        """[B, 1, M] at the plane z = 0, head units, upward."""
         return self.canvas.y[self.index][:, None]
 
     @cached_property

@@ -72,6 +72,7 @@ def _lightness(rays: Rays) -> Tensor:
 
 
 def darken_lines(albedo: Tensor, lines: Tensor) -> Tensor:
+    """Albedo [B, 3, M] darkened along lines of age, `lines` [B, 1, M] being their depth."""
     return albedo * (1.0 - lines.clamp(0.0, 1.2) * constant((0.289, 0.34, 0.357), lines))
 
 
