@@ -262,7 +262,7 @@ def normals_from_attributes(attributes: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([TABLE[name].to_gaussian(attributes[name]) for name in ATTRIBUTE_NAMES], 1)
 
 
-def attribute_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Tensor]:
+def sample_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Tensor]:
     """Portraits start .. start+count-1 of a series: normals float32 [count, A] and seeds int64 [count].
 
     Raises:
@@ -277,21 +277,6 @@ def attribute_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Te
     return normals, hashing.image_seeds(seed, count, start)
 
 
-def sample_normals(count: int, seed: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """The normals float64 [count, A] and own seeds int64 [count] of portraits start .. start+count-1 of `seed`.
-
-    Raises:
-        UsageError: count or start below 0.
-    """
-    if count < 0 or start < 0:
-        raise UsageError(f"count {count}, start {start}: give numbers from 0 up")
-    numbers = torch.arange(start, start + count, dtype=torch.int64)
-    series = hashing.combine(torch.full_like(numbers, seed), numbers)
-    columns = torch.arange(len(ATTRIBUTE_NAMES), dtype=torch.int64)
-    normals = hashing.normals(hashing.combine(series[:, None], columns))
-    return normals, hashing.image_seeds(seed, count, start)
-
-
 def sample_attributes(count: int, seed: int, start: int = 0) -> dict[str, Tensor]:
     """Draw portraits start .. start+count-1 of the endless series `seed`.
 
@@ -301,8 +286,7 @@ def sample_attributes(count: int, seed: int, start: int = 0) -> dict[str, Tensor
     Raises:
         UsageError: count or start below 0.
     """
-    normals, seeds = sample_normals(count, seed, start)
-    return {**attributes_from_normals(normals), "seed": seeds}
+    return attributes_from_normals(*sample_normals(count, seed, start))
 
 
 def check_attributes(attributes: Mapping[str, Tensor]) -> int:

@@ -12,11 +12,11 @@ from ganinv.portraits import hashing
 from ganinv.portraits.attributes import (
     ATTRIBUTE_NAMES,
     TABLE,
-    attribute_normals,
     attributes_from_normals,
     check_attributes,
     normals_from_attributes,
     sample_attributes,
+    sample_normals,
 )
 
 COUNT = 6000
@@ -99,7 +99,7 @@ def test_normals_to_attributes_and_back(many: dict[str, torch.Tensor]) -> None:
 
 
 def test_sampling_is_the_map_of_normals(many: dict[str, torch.Tensor]) -> None:
-    normals, seeds = attribute_normals(10, 3, start=5)
+    normals, seeds = sample_normals(10, 3, start=5)
     assert normals.shape == (10, len(ATTRIBUTE_NAMES)) and normals.dtype == torch.float32
     again = attributes_from_normals(normals, seeds)
     assert all(torch.equal(again[name], many[name][5:15]) for name in many)
