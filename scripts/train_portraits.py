@@ -310,7 +310,7 @@ def read_config(path: Path) -> Config:
 
 def render(out: Path, count: int, side: int, seed: int, shard: int = 500) -> None:
     """Paired data from the renderer, in shards: pictures uint8 and the normals of their attributes."""
-    from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attribute_normals, attributes_from_normals
+    from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_normals
     from ganinv.portraits.renderer import render as draw
 
     folder = out / "renders"
@@ -319,10 +319,10 @@ def render(out: Path, count: int, side: int, seed: int, shard: int = 500) -> Non
     for start in range(0, count, shard):
         path = folder / f"{start:06d}.safetensors"
         if not path.exists():
-            normals, seeds = attribute_normals(shard, seed, start=start)
-            pictures = draw(attributes_from_normals(normals, seeds), side)
+            normals, seeds = sample_normals(shard, seed, start)
+            pictures = draw({**attributes_from_normals(normals), "seed": seeds}, side)
             images = (pictures * 255).round().clamp(0, 255).byte()
-            save_file({"images": images, "normals": normals}, str(path) + ".tmp")
+            save_file({"images": images, "normals": normals.float()}, str(path) + ".tmp")
             os.replace(str(path) + ".tmp", path)
 
 
