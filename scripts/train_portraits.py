@@ -2,6 +2,7 @@
 
     # paired data: pictures and their normals
     python scripts/train_portraits.py render --out runs/portraits --count 24000
+    python scripts/train_portraits.py attributes --out runs/portraits                 # a network for a loss
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
@@ -25,14 +26,22 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import yaml
+from paired_portraits import (
+    Pairs,
+    attribute_network,
+    face_weight,
+    feature_distance,
+    perceive,
+    regression,
+    render,
+    train_attributes,
+)
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-
-MIRRORED = ("yaw", "roll", "light_az", "part", "asym", "gaze_x")  # attributes whose sign a mirror flips
+from ganinv.metrics.judge import Judge
 
 
 @dataclass
@@ -45,6 +54,8 @@ class Phase:
     """Weight of the adversarial loss; 0 = regression on the renders alone, without a discriminator."""
     features: float = 0.0
     """Weight of the distance between D's features of G(z) and of the render of z."""
+    attributes: float = 0.0
+    """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
     pixels: float = 1.0
     lr: float = 2e-3
     batch: int = 32
@@ -80,72 +91,16 @@ def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminat
     return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
 
 
-class Pairs:
-    """Renders and their z: `(pictures [N, 3, side, side] in [-1, 1], z [N, z_dim])`, mirrored half of the
-    time.
-    """
-
-    def __init__(self, folder: Path, z_dim: int) -> None:
-        shards = [load_file(path) for path in sorted((folder / "renders").glob("*.safetensors"))]
-        names = json.loads((folder / "renders" / "names.json").read_text())
-        self.images = torch.cat([s["images"] for s in shards])
-        self.normals = torch.cat([s["normals"] for s in shards])
-        self.z_dim = z_dim
-        self.sign = torch.tensor([-1.0 if name in MIRRORED else 1.0 for name in names])
-
-    def batch(self, n: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        at = torch.randint(len(self.images), (n,), generator=generator)
-        x, u = self.images[at].float() / 127.5 - 1, self.normals[at]
-        mirror = torch.rand(n, generator=generator) < 0.5
-        x = torch.where(mirror[:, None, None, None], x.flip(3), x)
-        u = torch.where(mirror[:, None], u * self.sign, u)
-        if x.shape[-1] != side:
-            x = F.avg_pool2d(x, x.shape[-1] // side)
-        return x, complete(u, self.z_dim, generator)
-
-
-def complete(normals: Tensor, z_dim: int, generator: torch.Generator) -> Tensor:
-    """Fill z with free entries so that its mean square is 1: the mapping's normalisation then changes no
-    attribute.
-    """
-    free = torch.randn(len(normals), z_dim - normals.shape[1], generator=generator)
-    room = (z_dim - normals.square().sum(1, keepdim=True)).clamp_min(1.0)
-    return torch.cat([normals, free * (room / free.square().sum(1, keepdim=True)).sqrt()], dim=1)
-
-
-def face_weight(side: int) -> Tensor:
-    """Weight of each pixel in the regression: the face counts more than clothes and background. Mean 1."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
-    weight = 0.4 + 2.5 * torch.exp(-((x / 0.42) ** 4) - ((y - 0.05) / 0.45).abs() ** 4)
-    return (weight / weight.mean())[None, None]
-
-
-def regression(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
-    """L1 and L2 of pixels, L1 of differences between neighbours and of halved pictures: small eyes count
-    beside large backgrounds.
-    """
-    d = fake - real
-    loss = ((d.abs() + 4 * d.square()) * weight).mean() + (
-        F.avg_pool2d(d, 2).abs() * F.avg_pool2d(weight, 2)
-    ).mean()
-    dx, dy = d[..., 1:] - d[..., :-1], d[..., 1:, :] - d[..., :-1, :]
-    return loss + (dx.abs() * weight[..., 1:]).mean() + (dy.abs() * weight[..., 1:, :]).mean()
-
-
-def feature_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
-    total = fake[0].new_zeros(())
-    for a, b in zip(fake, real, strict=True):
-        scale = b.detach().abs().mean() + 1e-4
-        total = total + (a - b.detach()).abs().mean() / scale
-    return total / len(fake)
-
-
 class Trainer:
     def __init__(self, config: Config, out: Path) -> None:
         self.config, self.out = config, out
         self.pairs = Pairs(out, config.z_dim)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.phase, self.seen, self.steps, self.in_phase = 0, 0, 0, 0
+        self.seer: Judge | None = None
+        if any(phase.attributes for phase in config.phases):
+            self.seer = attribute_network(self.pairs).requires_grad_(False)
+            self.seer.load_state_dict(torch.load(out / "attributes.pt", weights_only=True))
         self.build(config.phases[0])
 
     def build(self, phase: Phase) -> None:
@@ -188,6 +143,12 @@ class Trainer:
             near = feature_distance(fakes, reals)
             loss = loss + phase.adversarial * F.softplus(-logits).mean() + phase.features * near
             report.update(features=near.item(), g_logit=logits.mean().item())
+        if phase.attributes:
+            with torch.no_grad():
+                seen = perceive(self.seer, real)
+            near = feature_distance(perceive(self.seer, fake), seen)
+            loss = loss + phase.attributes * near
+            report["attributes"] = near.item()
         self.opt_g.zero_grad(set_to_none=True)
         loss.backward()
         self.opt_g.step()
@@ -308,24 +269,6 @@ def read_config(path: Path) -> Config:
     return Config(**data)
 
 
-def render(out: Path, count: int, side: int, seed: int, shard: int = 500) -> None:
-    """Paired data from the renderer, in shards: pictures uint8 and the normals of their attributes."""
-    from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_normals
-    from ganinv.portraits.renderer import render as draw
-
-    folder = out / "renders"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "names.json").write_text(json.dumps(list(ATTRIBUTE_NAMES)))
-    for start in range(0, count, shard):
-        path = folder / f"{start:06d}.safetensors"
-        if not path.exists():
-            normals, seeds = sample_normals(shard, seed, start)
-            pictures = draw({**attributes_from_normals(normals), "seed": seeds}, side)
-            images = (pictures * 255).round().clamp(0, 255).byte()
-            save_file({"images": images, "normals": normals.float()}, str(path) + ".tmp")
-            os.replace(str(path) + ".tmp", path)
-
-
 @torch.no_grad()
 def export(out: Path, to: Path, config: Config) -> None:
     """Write generator (EMA, with the mean of w) and discriminator as float16 checkpoints."""
@@ -361,7 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("verb", choices=["render", "train", "export"])
+    parser.add_argument("verb", choices=["render", "attributes", "train", "export"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--count", type=int, default=24_000)
@@ -373,6 +316,8 @@ def main() -> None:
     config = read_config(args.config)
     if args.verb == "render":
         render(args.out, args.count, args.side, args.seed)
+    elif args.verb == "attributes":
+        train_attributes(args.out, config.z_dim)
     elif args.verb == "export":
         export(args.out, args.to, config)
     else:
