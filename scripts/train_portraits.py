@@ -243,9 +243,9 @@ class Trainer:
         rows = torch.cat([real, self.ema(z), self.ema(fresh)])
         grid = rows.reshape(6, 12, 3, side, side).permute(0, 3, 1, 4, 2).reshape(6 * side, 12 * side, 3)
         picture = Image.fromarray(((grid + 1) * 127.5).round().clamp(0, 255).byte().numpy())
-        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(
-            self.out / "sheet.png"
-        )
+        temporary = self.out / "sheet.tmp.png"
+        picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(temporary)
+        os.replace(temporary, self.out / "sheet.png")
 
 
 def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:

@@ -1,9 +1,8 @@
 """Training data: generated pictures with known codes, holes, codes for each pass, real pictures mixed in.
 
 Everything random comes from one CPU generator, so that its state is all there is to save. Which kind of pass
-a row is
-shows only in two tensors: the code it is fed (`w_rand`) and the pixels on which it must agree with its
-target (`where`).
+a row is shows only in two tensors: the code it is fed (`w_rand`) and the pixels on which it must agree with
+its target (`where`).
 """
 
 from __future__ import annotations
@@ -138,20 +137,24 @@ class Sampler:
         rows = chosen.nonzero()[:, 0]
         if not len(rows):
             return image, target_of, edit
-        shown = self.backbone.synthesize(w_true[rows] + edit[rows]).images.float()
+        shown = self._shown(w_true[rows] + edit[rows])
         target_of = target_of.clone()
         target_of[rows] = n + torch.arange(len(rows), device=self.device)
         return torch.cat([image, shown]), target_of, edit
 
     def _images(self, w_true: Tensor, is_real: Tensor) -> Tensor:
         if not bool(is_real.any()):
-            return self.backbone.synthesize(w_true).images.float()
+            return self._shown(w_true)
         side = self.backbone.resolution
         image = torch.empty(len(w_true), 3, side, side, device=self.device)
         image[is_real] = self._real_pictures(int(is_real.sum()))
         if not bool(is_real.all()):
-            image[~is_real] = self.backbone.synthesize(w_true[~is_real]).images.float()
+            image[~is_real] = self._shown(w_true[~is_real])
         return image
+
+    def _shown(self, ws: Tensor) -> Tensor:
+        """Pictures of codes, clamped to [-1, 1] as every picture of a file is."""
+        return self.backbone.synthesize(ws).images.float().clamp(-1, 1)
 
     def _real_pictures(self, count: int) -> Tensor:
         assert self.bank is not None

@@ -70,7 +70,7 @@ def test_full_pass_feeds_the_true_code_and_expects_everything(backbone: Backbone
     batch = make_sampler(backbone, data=settings.DataSettings(layer_range=0.0)).draw()
     assert batch.passes == 2 and torch.equal(batch.w_rand[:8], batch.w_true)
     assert batch.where[:8].min() == 1
-    drawn = backbone.synthesize(batch.w_rand[:8]).images
+    drawn = backbone.synthesize(batch.w_rand[:8]).images.clamp(-1, 1)
     assert torch.allclose(drawn, batch.image, atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_edited_rows_have_the_truly_edited_picture_as_target(backbone: Backbone)
     assert batch.edit is not None and not batch.edit[8:].any()
     rows = batch.edit[:8].flatten(1).any(dim=1)
     assert 0 < int(rows.sum()) < 8
-    wanted = backbone.synthesize((batch.w_true + batch.edit[:8])[rows]).images
+    wanted = backbone.synthesize((batch.w_true + batch.edit[:8])[rows]).images.clamp(-1, 1)
     assert torch.allclose(batch.targets[batch.target_of[:8][rows]], wanted, atol=1e-5)
     assert torch.equal(batch.target_of[:8][~rows], torch.arange(8)[~rows])
     assert torch.equal(batch.target_of[8:], torch.arange(8))
