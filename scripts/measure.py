@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from ganinv.api import load_backbone, load_method
+from ganinv.backbones.base import Backbone
 from ganinv.editing.directions import apply, load_directions
 from ganinv.images import composite, to_tensor, to_uint8
 from ganinv.masks import named_hole
-from ganinv.metrics.judge import kid, load_judge
-from ganinv.portraits.attributes import sample_attributes
+from ganinv.metrics.judge import Judge, kid, load_judge, r2_and_auc
+from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_attributes
 from ganinv.portraits.renderer import render
 
 FRESH_SEED = 900_001
@@ -128,13 +129,38 @@ def edits(method: Any, judge: Any, truth: Tensor, strength: float) -> dict[str, 
         move = torch.stack(moves).mean(0)
         others = {other: abs(move[c].item()) for other, c in columns.items() if other != name}
         worst = max(others, key=lambda k: others[k])
+        own = move[columns[name]].item()
         result[name] = {
-            "asked way %": 100 * moved_right / max(counted, 1), "left out": left_out, "moves":
-            move[columns[name]].item(), "worst other": others[worst], "which": worst, "share of own":
-            others[worst] / max(move[columns[name]].item(), 1e-6),
-        }  # fmt: skip
+            "asked way %": 100 * moved_right / max(counted, 1),
+            "left out": left_out,
+            "moves": own,
+            "worst other": others[worst],
+            "which": worst,
+            "share of own": others[worst] / max(own, 1e-6),
+        }
         print("edit", name, result[name], flush=True)
     return result
+
+
+def generator_figures(backbone: Backbone, judge: Judge) -> dict[str, Any]:
+    """KID of samples and of other renders against renders, and how truly samples carry attributes."""
+    renders = render(sample_attributes(2000, FRESH_SEED + 1), backbone.resolution) * 2 - 1
+    z = torch.randn(2000, backbone.z_dim, generator=torch.Generator().manual_seed(5))
+    samples = torch.cat([backbone(part).clamp(-1, 1) for part in z.split(50)])
+    x, y = (torch.cat([judge.features(p) for p in part.split(200)]) for part in (renders, samples))
+    normals = z * z.square().mean(1, keepdim=True).rsqrt()
+    attributes = attributes_from_normals(normals[:, : len(ATTRIBUTE_NAMES)])
+    truth = torch.stack([attributes[name] for name in judge.config.names], 1)
+    figures = {
+        "KID, samples to renders": kid(y[:1000], x[:1000]),
+        "KID, renders to renders": kid(x[:1000], x[1000:]),
+        "attributes carried, R2 or AUC": r2_and_auc(judge.read(samples), truth, judge.config.names),
+    }
+    fresh = sample_attributes(2000, FRESH_SEED + 1)
+    truth = torch.stack([fresh[name] for name in judge.config.names], 1)
+    figures["judge on renders, R2 or AUC"] = r2_and_auc(judge.read(renders), truth, judge.config.names)
+    print(json.dumps(figures), flush=True)
+    return figures
 
 
 def main() -> None:
@@ -144,35 +170,31 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--classic", type=Path, help="weights of the classically trained ablation")
+    parser.add_argument("--backbone", default="portraits-64")
+    parser.add_argument("--stages", default="1,2", help="stages compared, and whether to measure edits")
+    parser.add_argument("--no-edits", action="store_true", help="leave out edits and the generator's figures")
     parser.add_argument("--weights", type=Path, help="weights of the method; default: the bundled ones")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_grad_enabled(False)
 
-    backbone = load_backbone("portraits-64")
+    backbone = load_backbone(args.backbone)
     judge = load_judge("portraits-64")
     truth = render(sample_attributes(args.count, FRESH_SEED), backbone.resolution) * 2 - 1
     truth = to_tensor(to_uint8(truth))
     chosen = {"weights": args.weights} if args.weights else {}
     methods = {
-        f"stage {s}": load_method("diverse-inpaint", backbone=backbone, stage=s, **chosen) for s in (1, 2)
+        f"stage {stage}": load_method("diverse-inpaint", backbone=backbone, stage=int(stage), **chosen)
+        for stage in args.stages.split(",")
     }
+    staged = dict(methods)
     if args.classic:
         methods["classic"] = load_method("diverse-inpaint", backbone=backbone, weights=args.classic, stage=1)
 
     report: dict[str, Any] = {"inpainting": inpainting(methods, truth, args.samples)}
-    report["edits, stage 1"] = edits(methods["stage 1"], judge, truth, 2.0)
-    report["edits, stage 2"] = edits(methods["stage 2"], judge, truth, 2.0)
-
-    renders = render(sample_attributes(1000, FRESH_SEED + 1), backbone.resolution) * 2 - 1
-    z = torch.randn(1000, backbone.z_dim, generator=torch.Generator().manual_seed(5))
-    samples = torch.cat([backbone(part).clamp(-1, 1) for part in z.split(50)])
-    features = [
-        torch.cat([judge.features(p) for p in x.split(200)]) for x in (renders[:500], renders[500:], samples)
-    ]
-    report["KID, samples to renders"] = kid(features[2], torch.cat(features[:2]))
-    report["KID, renders to renders"] = kid(features[0], features[1], size=250)
-    print(json.dumps({k: report[k] for k in report if k.startswith("KID")}))
+    if not args.no_edits:
+        report["edits"] = {name: edits(method, judge, truth, 2.0) for name, method in staged.items()}
+        report["generator"] = generator_figures(backbone, judge)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))
 
