@@ -13,30 +13,30 @@ from typing import Any
 
 def inpainting_table(table: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     lines = [
-        "| hole | trained | known pixels exact | raw visible PSNR, dB | border jump / true | difference in hole |",
+        "| hole | trained | known pixels exact | visible PSNR, dB | border jump / true | difference in hole |",
         "|---|---|---|---|---|---|",
     ]
     for family, methods in table.items():
         for name, row in methods.items():
             exact = "yes" if row["known pixels exact"] else "NO"
             lines.append(
-                f"| {family} | {name} | {exact} | {row['visible PSNR']:.2f} | {row['border jump / true']:.2f} | "
-                f"{row['difference in hole']:.3f} |"
+                f"| {family} | {name} | {exact} | {row['visible PSNR']:.2f} "
+                f"| {row['border jump / true']:.2f} | {row['difference in hole']:.3f} |"
             )
     return lines
 
 
 def edits_table(stages: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     lines = [
-        "| direction | trained | asked way, % | left out of 2 x N | own move, s.d. | largest other, s.d. | which |",
+        "| direction | trained | asked way, % | left out | own move, s.d. | largest other, s.d. | which |",
         "|---|---|---|---|---|---|---|",
     ]
     for direction in next(iter(stages.values())):
         for stage, rows in stages.items():
             row = rows[direction]
             lines.append(
-                f"| {direction} | {stage} | {row['asked way %']:.1f} | {row['left out']} | {row['moves']:.2f} | "
-                f"{row['worst other']:.2f} | {row['which']} |"
+                f"| {direction} | {stage} | {row['asked way %']:.1f} | {row['left out']} "
+                f"| {row['moves']:.2f} | {row['worst other']:.2f} | {row['which']} |"
             )
     return lines
 
