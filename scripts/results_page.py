@@ -13,7 +13,7 @@ from typing import Any
 
 def inpainting_table(table: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     lines = [
-        "| hole | trained | known pixels exact | visible PSNR, dB | border jump / true | difference in hole |",
+        "| hole | trained | known pixels exact | visible PSNR | border jump / true | difference in hole |",
         "|---|---|---|---|---|---|",
     ]
     for family, methods in table.items():
