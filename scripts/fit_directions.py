@@ -18,6 +18,7 @@ from ganinv.backbones.loading import find_model, load_backbone
 from ganinv.checkpoints import read_checkpoint
 from ganinv.editing.directions import Direction, write_directions
 from ganinv.editing.fit import project_out, response, svm_normal, unit_length
+from ganinv.errors import UsageError
 from ganinv.metrics.judge import load_judge
 
 DIRECTIONS = {
@@ -70,7 +71,11 @@ def main() -> None:
     for name, vector in vectors.items():
         attribute, about = DIRECTIONS[name]
         column = judge.column(attribute)
-        unit = unit_length(backbone, ws, vector[None], lambda images, c=column: judge.read(images)[:, c])
+        try:
+            unit = unit_length(backbone, ws, vector[None], lambda images, c=column: judge.read(images)[:, c])
+        except UsageError as cause:
+            print(f"{name:12} left out: {cause}", flush=True)
+            continue
         directions.append(Direction(name, vector[None].clone(), unit, None, backbone.sha256, "", about))
         print(f"{name:12} unit {unit:.3f}", flush=True)
     provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}

@@ -102,17 +102,17 @@ def unit_length(
         return readings.mean().item(), readings.std().item()
 
     start, deviation = mean_and_deviation(0.0)
-    low, high = 0.0, 0.5
-    while mean_and_deviation(high)[0] - start < deviation:
-        low, high = high, high * 2
+    low, high, at_low = 0.0, 0.5, 0.0
+    while (at_high := mean_and_deviation(high)[0] - start) < deviation:
+        low, high, at_low = high, high * 2, at_high
         if high > 30:
             raise UsageError(
                 "this direction never moves the reading by one standard deviation: is its sign right?"
             )
-    for _ in range(7):  # bisection to about 1 % of the length
-        middle = (low + high) / 2
-        if mean_and_deviation(middle)[0] - start < deviation:
-            low = middle
+    for _ in range(2):  # false position: readings are nearly linear between the two
+        middle = low + (high - low) * (deviation - at_low) / (at_high - at_low)
+        if (at_middle := mean_and_deviation(middle)[0] - start) < deviation:
+            low, at_low = middle, at_middle
         else:
-            high = middle
-    return (low + high) / 2
+            high, at_high = middle, at_middle
+    return low + (high - low) * (deviation - at_low) / (at_high - at_low)
