@@ -125,8 +125,8 @@ def edits(method: Any, judge: Any, truth: Tensor, strength: float) -> dict[str, 
             moved_right += int((sign * change[usable, column] > 0).sum())
             counted += int(usable.sum())
             left_out += int((~usable).sum())
-            moves.append((sign * change[usable]).mean(0))
-        move = torch.stack(moves).mean(0)
+            moves.append(sign * change[usable])
+        move = torch.cat(moves).mean(0)
         others = {other: abs(move[c].item()) for other, c in columns.items() if other != name}
         worst = max(others, key=lambda k: others[k])
         own = move[columns[name]].item()
