@@ -102,7 +102,7 @@ def inpainting(
 def edits(method: Any, judge: Any, truth: Tensor, strength: float) -> dict[str, dict[str, float]]:
     """Direction -> share moved the asked way, and the largest mean movement of another edited attribute.
 
-    Movements are in standard deviations of the readings of the unedited pictures. Pictures already within
+    Movements are in standard deviations of the readings of the true pictures. Pictures already within
     half a deviation of the asked end (the 1st or 99th percentile of readings of renders) are left out and
     counted.
     """
