@@ -17,13 +17,13 @@ NAME = "000000"
 
 
 def draw_mask(path: Path) -> None:
-    """Draw what a finger would: thick strokes over mouth and chin, and up over one eye. White = erased."""
+    """Draw what a finger would: a thick stroke over mouth and chin, one up over an eye. White = erased."""
     large = 8 * SIZE  # drawn large and cut at half, for even edges at any size
     mask = Image.new("L", (large, large), 0)
     draw = ImageDraw.Draw(mask)
     strokes = [
-        ([(0.28, 0.62), (0.50, 0.72), (0.74, 0.60)], 0.22),
-        ([(0.74, 0.60), (0.66, 0.42), (0.80, 0.30)], 0.18),
+        ([(0.24, 0.66), (0.50, 0.74), (0.78, 0.64)], 0.42),
+        ([(0.80, 0.60), (0.74, 0.44), (0.84, 0.26)], 0.30),
     ]
     for points, width in strokes:
         corners = [(x * large, y * large) for x, y in points]
