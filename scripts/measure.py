@@ -167,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--seed", type=int, default=FRESH_SEED, help="of the portraits' series")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--classic", type=Path, help="weights of the classically trained ablation")
@@ -180,7 +181,7 @@ def main() -> None:
 
     backbone = load_backbone(args.backbone)
     judge = load_judge("portraits-64")
-    truth = render(sample_attributes(args.count, FRESH_SEED), backbone.resolution) * 2 - 1
+    truth = render(sample_attributes(args.count, args.seed), backbone.resolution) * 2 - 1
     truth = to_tensor(to_uint8(truth))
     chosen = {"weights": args.weights} if args.weights else {}
     methods = {

@@ -7,9 +7,8 @@
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
-ARE those normals: beside the adversarial loss, G(z) is compared with the render of z. On two cores that finds
-eyes and glasses in minutes where a purely adversarial start needs hours, and the samples carry the
-attributes' true distribution. The free entries of z carry what the attributes leave open.
+ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry
+the attributes (how truly, docs/results.md says). The free entries of z carry what the attributes leave open.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Two fits, after which every row has norm 1:
   optionally with other attributes' normals projected out;
 - `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
   moves when one
-  attribute moves and the others stay, so nothing needs to be projected out. docs/results.md compares the two.
+  attribute moves and the others stay, so nothing is projected out. The bundled
+  directions are of this kind; the two have not been compared in figures.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -71,13 +72,25 @@ def _ir_se_50(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> Pyr
     )
 
 
-def _small(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
+def _compact(
+    in_channels: int,
+    input_size: int,
+    num_ws: int,
+    w_dim: int,
+    *,
+    stem_width: int,
+    widths: tuple[int, int, int],
+    units: tuple[int, int, int],
+    pyramid_width: int,
+    head_width: int,
+) -> PyramidEncoderConfig:
+    """Sizes for small pictures: halved at once, three short stages, heads computed together."""
     body = IRSEConfig(
         in_channels=in_channels,
-        stem_width=32,
+        stem_width=stem_width,
         stem_stride=2,
-        widths=(48, 96, 128),
-        units=(1, 1, 2),
+        widths=widths,
+        units=units,
         strides=(2, 2, 2),
         stride_early=True,
     )
@@ -86,37 +99,20 @@ def _small(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> Pyrami
         num_ws=num_ws,
         w_dim=w_dim,
         body=body,
-        pyramid_width=96,
-        head_width=64,
-        heads="grouped",
-    )
-
-
-def _tiny(in_channels: int, input_size: int, num_ws: int, w_dim: int) -> PyramidEncoderConfig:
-    body = IRSEConfig(
-        in_channels=in_channels,
-        stem_width=8,
-        stem_stride=2,
-        widths=(8, 12, 16),
-        units=(1, 1, 1),
-        strides=(2, 2, 2),
-        stride_early=True,
-    )
-    return PyramidEncoderConfig(
-        input_size=input_size,
-        num_ws=num_ws,
-        w_dim=w_dim,
-        body=body,
-        pyramid_width=16,
-        head_width=8,
+        pyramid_width=pyramid_width,
+        head_width=head_width,
         heads="grouped",
     )
 
 
 PRESETS: dict[str, Callable[[int, int, int, int], PyramidEncoderConfig]] = {
     "ir-se-50": _ir_se_50,
-    "small": _small,
-    "tiny": _tiny,
+    "small": partial(
+        _compact, stem_width=32, widths=(48, 96, 128), units=(1, 1, 2), pyramid_width=96, head_width=64
+    ),
+    "tiny": partial(
+        _compact, stem_width=8, widths=(8, 12, 16), units=(1, 1, 1), pyramid_width=16, head_width=8
+    ),
 }
 
 

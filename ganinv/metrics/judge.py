@@ -1,9 +1,9 @@
-"""The judge: a network that reads the attributes and the identity of a portrait, seen by no loss, label or
-checkpoint choice.
+"""The judge: a network that reads the attributes and the identity of a portrait, for figures only.
 
-It is trained on its own renders (scripts/train_judge.py) with another architecture and seed than everything
-it judges. Edit accuracy, KID, diversity and identity figures of docs/results.md are taken with it; its own R2
-/ AUC stands beside them.
+It is trained on its own renders with its own seed (scripts/train_judge.py), and lends nothing to losses or
+labels. The network that sees attributes for a loss of the generator (scripts/paired_portraits.py) is another
+one, narrower but of this same family. KID, edit and identity figures are taken with the judge; its own R2 and
+AUC stand beside them in docs/results.md, with what it has been used for.
 """
 
 from __future__ import annotations
