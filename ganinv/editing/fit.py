@@ -8,7 +8,7 @@ Two fits, after which every row has norm 1:
 - `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
   moves when one
   attribute moves and the others stay, so nothing is projected out. The bundled
-  directions are of this kind; the two have not been compared in figures.
+  directions are of this kind; docs/results.md compares them.
 """
 
 from __future__ import annotations
