@@ -3,12 +3,10 @@
 Two fits, after which every row has norm 1:
 
 - `svm_normal`: normal of the linear SVM between the codes with the lowest and highest values (InterFaceGAN,
-  Shen et al. 2020),
-  optionally with other attributes' normals projected out;
+  Shen et al. 2020), optionally with other attributes' normals projected out;
 - `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
-  moves when one
-  attribute moves and the others stay, so nothing is projected out. The bundled
-  directions are of this kind; docs/results.md compares them.
+  moves when one attribute moves and the others stay. The bundled directions are of this kind;
+  docs/results.md compares them.
 """
 
 from __future__ import annotations
