@@ -10,7 +10,12 @@ from ganinv.errors import CheckpointError
 
 
 def load_weights(
-    module: nn.Module, tensors: Mapping[str, Tensor], *, source: object, strict: bool = True
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    source: object,
+    strict: bool = True,
+    assign: bool = False,
 ) -> None:
     """Copies tensors into a module's parameters and buffers of the same names.
 
@@ -18,6 +23,7 @@ def load_weights(
         module: receives them; its dtype and device stay.
         source: named in the message, usually the file.
         strict: refuse missing and unexpected names; wrong shapes are always refused.
+        assign: take the tensors themselves instead of copying them, for a module built on the meta device.
 
     Raises:
         CheckpointError: names or shapes disagree; the module is unchanged then.
@@ -36,7 +42,7 @@ def load_weights(
     complaints += _names("of another shape", shapes)
     if complaints:
         raise CheckpointError(f"{source} does not fit {type(module).__name__}: {'; '.join(complaints)}")
-    module.load_state_dict({k: tensors[k] for k in shared}, strict=False)
+    module.load_state_dict({k: tensors[k] for k in shared}, strict=False, assign=assign)
 
 
 def _names(what: str, names: Iterable[str], most: int = 6) -> list[str]:
