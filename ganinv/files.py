@@ -65,3 +65,9 @@ def output_error(path: str | Path, cause: OSError) -> OutputError:
         errno.EFBIG: "the file would be larger than allowed here",
     }.get(cause.errno or 0, cause.strerror or str(cause))
     return OutputError(f"cannot write {path}: {advice}")
+
+
+def ganinv_home() -> Path:
+    """The folder for what a user adds: GANINV_HOME if set, else ~/.cache/ganinv; not made here."""
+    given = os.environ.get("GANINV_HOME")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "ganinv"
