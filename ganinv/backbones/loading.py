@@ -18,6 +18,7 @@ from ganinv.checkpoints.store import describe
 from ganinv.configs import build_config
 from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
 from ganinv.plugins import plugin_packages, registry
+from ganinv.store import stored_models
 
 DEFAULT = "portraits-64"
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
@@ -45,7 +46,7 @@ def bundled_models() -> list[BundledModel]:
 
 
 def find_model(name_or_path: str | Path, kind: str) -> Path:
-    """The file meant by the name of a bundled model, "portraits-64" or "portraits-64-judge", or by a path.
+    """The file meant by the name of a bundled or stored model, "portraits-64-judge" say, or by a path.
 
     Raises:
         UnknownNameError: neither a bundled model of that kind nor a file; lists the known ones.
@@ -55,7 +56,7 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
     if path.suffix or len(path.parts) > 1:
         return path  # its absence is told by the reader
     text = str(name_or_path)
-    models = {model.name: model.path for model in bundled_models() if model.kind == kind}
+    models = {model.name: model.path for model in [*stored_models(), *bundled_models()] if model.kind == kind}
     for name in (text, f"{text}-{kind}"):
         if name in models:
             return models[name]

@@ -1,0 +1,85 @@
+"""The user's own models: weight files under `ganinv_home()/models`, each with a JSON of its facts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from ganinv.checkpoints import sha256_file
+from ganinv.checkpoints.store import describe
+from ganinv.downloads import download
+from ganinv.errors import CheckpointError, UnknownNameError, UsageError
+from ganinv.files import atomic_write, ganinv_home, write_bytes
+
+
+class StoredModel(NamedTuple):
+    """A model of the user's store; `licence` is None where it was not told."""
+
+    name: str
+    kind: str
+    path: Path
+    sha256: str
+    licence: str | None
+    origin: str
+
+
+def stored_models() -> list[StoredModel]:
+    """All models of the store, by name. Raises CheckpointError for a damaged JSON."""
+    return [_read(path) for path in sorted((ganinv_home() / "models").glob("*.json"))]
+
+
+def add_model(name: str, source: str, *, licence: str | None = None, allow_http: bool = False) -> StoredModel:
+    """Copies or downloads a ganinv safetensors file into the store under `name`.
+
+    Raises:
+        UsageError: a bad or taken name, or link. CheckpointError: no such file, or not one of ours.
+        OutputError: the store cannot be written.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UsageError(f"{name!r} is no model name; use letters, digits, - and _")
+    path = ganinv_home() / "models" / f"{name}.safetensors"
+    if path.exists():
+        raise UsageError(f"the store has a model {name!r} already; type ganinv models remove {name} first")
+    if "://" in source:
+        download(source, path, allow_http=allow_http)
+    else:
+        given = Path(source).expanduser()
+        describe(given)
+        with open(given, "rb") as stream:
+            atomic_write(path, lambda out: shutil.copyfileobj(stream, out))
+        source = str(given.resolve())
+    try:
+        kind = describe(path).kind
+        facts = {"kind": kind, "sha256": sha256_file(path), "licence": licence, "origin": source}
+        write_bytes(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return _read(path.with_suffix(".json"))
+
+
+def remove_model(name: str) -> None:
+    """Deletes a model of the store. Raises UnknownNameError."""
+    models = {model.name: model.path for model in stored_models()}
+    if name not in models:
+        raise UnknownNameError("stored model", name, models)
+    models[name].with_suffix(".json").unlink()
+    models[name].unlink(missing_ok=True)
+
+
+def _read(path: Path) -> StoredModel:
+    try:
+        facts = json.loads(path.read_text())
+        return StoredModel(
+            path.stem,
+            facts["kind"],
+            path.with_suffix(".safetensors"),
+            facts["sha256"],
+            facts["licence"],
+            facts["origin"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise CheckpointError(f"{path} is damaged; delete it and add the model again") from cause
