@@ -1,0 +1,1 @@
+"""Recognising the trees of others' checkpoint files."""
