@@ -28,21 +28,20 @@ def only_encoder(state: dict[str, Any]) -> dict[str, Tensor]:
 def recipe(keys_file: Path, salt: str) -> dict[str, Tensor]:
     """The weights that the fixtures' README describes, of the encoder only."""
     tensors = {}
-    for key, shape, _ in json.loads(keys_file.read_text()):
+    for key, shape, _ in json.loads(keys_file.read_text())["state_dict"]:
         if not key.startswith("encoder."):
             continue
         rs = np.random.RandomState(zlib.crc32((salt + key).encode()))
-        n = rs.standard_normal(shape)
         if key.endswith("num_batches_tracked"):
             tensors[key] = torch.zeros((), dtype=torch.int64)
             continue
-        if key.endswith("running_var"):
-            n = 0.5 + rs.random_sample(shape)
-        elif key.endswith("running_mean"):
+        var = key.endswith("running_var")
+        n = 0.5 + rs.random_sample(shape) if var else rs.standard_normal(shape)
+        if key.endswith("running_mean"):
             n = 0.1 * n
         elif len(shape) >= 2:
             n = n if key.endswith("linear.weight") else n * np.sqrt(2 / np.prod(shape[1:]))
-        else:
+        elif not var:
             n = 0.6 + 0.1 * n if key.endswith(".weight") else 0.1 * n
         tensors[key] = torch.from_numpy(n.astype(np.float32))
     return only_encoder(tensors)
