@@ -1,7 +1,7 @@
 """Train the bundled portraits generator and discriminator. Resumable; a page of plain steps.
 
     # paired data: pictures and their normals
-    python scripts/train_portraits.py render --out runs/portraits --count 24000
+    python scripts/train_portraits.py render --out runs/portraits --count 44000
     python scripts/train_portraits.py attributes --out runs/portraits                 # a network for a loss
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
@@ -26,11 +26,11 @@ import torch
 import torch.nn.functional as F
 import yaml
 from paired_portraits import (
+    AttributeNetwork,
     Pairs,
-    attribute_network,
+    changed_weight,
     face_weight,
     feature_distance,
-    perceive,
     regression,
     render,
     train_attributes,
@@ -40,7 +40,6 @@ from torch import Tensor
 
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganinv.metrics.judge import Judge
 
 
 @dataclass
@@ -57,7 +56,16 @@ class Phase:
     """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
     pixels: float = 1.0
     lr: float = 2e-3
+    lr_end: float | None = None
+    """Where the learning rate falls to, along half a cosine; None = it stays."""
     batch: int = 32
+
+    def lr_at(self, pictures: int) -> float:
+        """Learning rate after so many pictures of the phase."""
+        if self.lr_end is None:
+            return self.lr
+        done = min(1.0, pictures / (self.kimg * 1000))
+        return self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass
@@ -96,9 +104,10 @@ class Trainer:
         self.pairs = Pairs(out, config.z_dim)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.phase, self.seen, self.steps, self.in_phase = 0, 0, 0, 0
-        self.seer: Judge | None = None
+        self.seer: AttributeNetwork | None = None
         if any(phase.attributes for phase in config.phases):
-            self.seer = attribute_network(self.pairs).requires_grad_(False)
+            self.seer = AttributeNetwork(self.pairs.normals.shape[1], self.pairs.images.shape[-1])
+            self.seer.requires_grad_(False)
             self.seer.load_state_dict(torch.load(out / "attributes.pt", weights_only=True))
         self.build(config.phases[0])
 
@@ -129,7 +138,8 @@ class Trainer:
         real = real.contiguous(memory_format=torch.channels_last)
         fake = self.g(z, noise="random")
         report = {}
-        loss = phase.pixels * regression(fake, real, self.weight)
+        self.set_rates(phase)
+        loss = phase.pixels * regression(fake, real, self.weight + changed_weight(real))
         report["pixels"] = loss.item()
         if phase.adversarial:
             penalise = self.steps % self.config.r1_every == 0
@@ -144,8 +154,8 @@ class Trainer:
             report.update(features=near.item(), g_logit=logits.mean().item())
         if phase.attributes:
             with torch.no_grad():
-                seen = perceive(self.seer, real)
-            near = feature_distance(perceive(self.seer, fake), seen)
+                seen = self.seer(real)
+            near = feature_distance(self.seer(fake), seen)
             loss = loss + phase.attributes * near
             report["attributes"] = near.item()
         self.opt_g.zero_grad(set_to_none=True)
@@ -163,6 +173,13 @@ class Trainer:
         self.in_phase += phase.batch
         self.steps += 1
         return report
+
+    def set_rates(self, phase: Phase) -> None:
+        """Learning rates from the configuration, which a restart may have changed."""
+        rate = phase.lr_at(self.in_phase)
+        for group, factor in zip(self.opt_g.param_groups, (1.0, self.config.mapping_lr), strict=True):
+            group["lr"] = rate * factor
+        self.opt_d.param_groups[0]["lr"] = rate
 
     def step_d(self, real: Tensor, reals: list[Tensor], fake: Tensor, penalise: bool) -> dict[str, float]:
         logits_real, logits_fake = self.d.b4(reals[-1]), self.d(fake)
@@ -192,6 +209,7 @@ class Trainer:
             if time.time() - last_save > 120:
                 self.save()
                 self.sheet()
+                self.pairs.refresh()
                 last_save = time.time()
             if self.in_phase >= phase.kimg * 1000:
                 self.phase, self.in_phase = self.phase + 1, 0
@@ -222,12 +240,8 @@ class Trainer:
         try:
             self.opt_g.load_state_dict(state["opt_g"])
             self.opt_d.load_state_dict(state["opt_d"])
-        except ValueError:  # the phase was edited to another size: fresh optimisers
+        except (KeyError, ValueError):  # another size, or a state to start from: fresh optimisers
             pass
-        phase = self.config.phases[min(self.phase, len(self.config.phases) - 1)]
-        for group, factor in zip(self.opt_g.param_groups, (1.0, self.config.mapping_lr), strict=True):
-            group["lr"] = phase.lr * factor  # the config, not the state, says how fast to go on
-        self.opt_d.param_groups[0]["lr"] = phase.lr
         torch.set_rng_state(state["rng"])
         self.generator.set_state(state["generator"])
 
@@ -306,7 +320,7 @@ def main() -> None:
     parser.add_argument("verb", choices=["render", "attributes", "train", "export"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
-    parser.add_argument("--count", type=int, default=24_000)
+    parser.add_argument("--count", type=int, default=44_000)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf)
