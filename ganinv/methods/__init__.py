@@ -1,0 +1,1 @@
+"""Inversion methods that come with the package; the registry of `ganinv.plugins` names them."""
