@@ -76,10 +76,15 @@ def _read_pickles(data: memoryview, nested: int) -> Any:
     rebuilder = Rebuilder(lambda inner: _open_nested(inner, nested))
     machine = Machine(data, rebuilder.call, rebuilder.build, _no_storage)
     first = machine.read()
-    if first != _MAGIC or type(first) is not int:
+    if type(first) is not int or first != _MAGIC:
         return first
     protocol, system = machine.read(), machine.read()
-    if protocol != 1001 or not isinstance(system, dict) or system.get("little_endian") is not True:
+    if (
+        type(protocol) is not int
+        or protocol != 1001
+        or not isinstance(system, dict)
+        or system.get("little_endian") is not True
+    ):
         raise PickleError("a PyTorch container of another version or byte order")
     start = machine.at
     sizes: dict[str, tuple[torch.dtype, int]] = {}
