@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ganinv.checkpoints import sha256_file
 from ganinv.errors import CheckpointError, UsageError
 from ganinv.files import output_error
 
@@ -103,8 +103,7 @@ def _receive(reply: Any, part: Path, have: int, path: Path, progress: Progress |
 
 
 def _accept(part: Path, path: Path, url: str, sha256: str | None, size: int | None) -> str:
-    with open(part, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_file(part)
     found = part.stat().st_size
     if (size is not None and found != size) or (sha256 and digest != sha256.lower()):
         part.unlink()

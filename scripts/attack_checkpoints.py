@@ -86,7 +86,7 @@ def hand_made(canary: Path) -> Iterator[tuple[str, bytes]]:
     yield "object state of a module", b"\x80\x02cos\nenviron\n}X\x01\x00\x00\x00aK\x01sb."
     yield "instance opcode", b"(X\x01\x00\x00\x00aios\nsystem\n."
     yield "extension", b"\x80\x02\x82\x01."
-    yield "deep list", b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b"."
+    yield "deep list", b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."
     yield "deep key", b"\x80\x02}" + b")" + b"\x85" * 300_000 + b"K\x01s."
     laughs = b"".join(b"]q%c(" % (i + 1) + b"h%c" % i * 200 + b"e" for i in range(60))
     yield "memo bomb", b"\x80\x02]q\x00" + laughs + b"."

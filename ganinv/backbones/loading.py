@@ -56,7 +56,8 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
     if path.suffix or len(path.parts) > 1:
         return path  # its absence is told by the reader
     text = str(name_or_path)
-    models = {model.name: model.path for model in [*stored_models(), *bundled_models()] if model.kind == kind}
+    stored = {model.name: model.path for model in stored_models() if model.kind == kind}
+    models = {**stored, **{model.name: model.path for model in bundled_models() if model.kind == kind}}
     for name in (text, f"{text}-{kind}"):
         if name in models:
             return models[name]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_OPCODES = 600_000
-"""A snapshot of three 64 px networks has 57,000, and twice as many at 1024 px; 600,000 take about a second."""
+"""A snapshot of three 64 px networks has 57,000, one of 1024 px about twice that; 600,000 take a second."""
 MAX_DIGITS = 4_000
 DAMAGE = (
     IndexError,
