@@ -51,10 +51,21 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
-    def map(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0) -> Tensor:
+    def map(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
         """Map `z` `[N, z_dim]` (and classes `c` `[N, c_dim]`) to W+ codes `[N, num_ws, w_dim]`.
 
-        `truncation` psi pulls the codes towards the mean: w_avg + psi (w - w_avg).
+        Args:
+            truncation: psi, pulls the codes towards the mean: w_avg + psi (w - w_avg).
+            truncation_cutoff: only this many codes from the first are pulled; None = all.
+
+        Raises:
+            ValueError: classes where there are none, none where they are needed, or of another shape.
         """
 
     @abstractmethod
@@ -83,6 +94,14 @@ class Backbone(nn.Module, ABC):
     ) -> Tensor:
         """Pictures `[N, 3, H, W]` of `z` `[N, z_dim]`."""
         return self.synthesize(self.map(z, c, truncation), noise=noise).images
+
+    def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
+        """Codes `[N, num_ws, w_dim]` with the first `cutoff` (None = all) pulled towards the mean code."""
+        if truncation == 1 or cutoff == 0:
+            return ws
+        if cutoff is None:
+            return self.w_avg.lerp(ws, truncation)
+        return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
 
     def check_sides(self, sides: Sequence[int]) -> None:
         """Raise ValueError where a side is not that of a block."""

@@ -57,11 +57,11 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution `[N, in, H, W] -> [N, out, H', W']`, "same" padding, optional blur-and-halve, bias and
+    """Convolution `[N, in, H, W] -> [N, out, H', W']`, "same" padding, optional resampling, bias and
     activation.
 
     Args:
-        down: 1, or 2 to halve the size with the FIR filter `[1, 3, 3, 1]`.
+        up, down: 1, or 2 to double or halve the size with the FIR filter `[1, 3, 3, 1]`.
         gain: multiplies activation gain and clamp (residual branches use sqrt(0.5)).
         clamp: largest magnitude after the activation; None = no limit.
     """
@@ -76,12 +76,13 @@ class EqualConv2d(nn.Module):
         *,
         bias: bool = True,
         activation: str = "linear",
+        up: int = 1,
         down: int = 1,
         gain: float = 1.0,
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.activation, self.down, self.padding = activation, down, kernel_size // 2
+        self.activation, self.up, self.down, self.padding = activation, up, down, kernel_size // 2
         self.gain = gain * (math.sqrt(2) if activation == "lrelu" else 1.0)
         self.clamp = None if clamp is None else clamp * gain
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
@@ -91,14 +92,23 @@ class EqualConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = (self.weight * self.weight_gain).to(x.dtype)
-        fir = self.resample_filter if self.down > 1 else None
-        x = conv2d_resample(x, weight, fir, down=self.down, padding=self.padding)
+        fir = self.resample_filter if self.up > 1 or self.down > 1 else None
+        x = conv2d_resample(
+            x,
+            weight,
+            fir,
+            up=self.up,
+            down=self.down,
+            padding=self.padding,
+            flip_weight=self.up == 1,  # StyleGAN2 correlates, but convolves when it doubles the size
+        )
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return bias_act(x, bias, act=self.activation, gain=self.gain, clamp=self.clamp)
 
 
 def fir_filter() -> Tensor:
     """The 4 x 4 resampling filter of StyleGAN2, outer product of [1, 3, 3, 1], sum 1."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    # on the CPU also inside `torch.device("meta")`: no file brings these numbers
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")
     kernel = torch.outer(taps, taps)
     return kernel / kernel.sum()

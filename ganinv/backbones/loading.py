@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -65,23 +65,22 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
         return path
     known = [name.removesuffix(f"-{kind}") for name in models]
     what = "backbone" if kind == "generator" else kind
-    raise UnknownNameError(what, text, known, hint="Or give the path of a .safetensors file")
+    raise UnknownNameError(what, text, known, hint="Or give the path of a checkpoint file")
 
 
 def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Backbone:
     """A generator ready for use: eval mode, float32, no gradients on its weights, `name` and `sha256` set.
 
     Args:
-        name_or_path: a bundled model's name or a ganinv safetensors file.
+        name_or_path: the name of a bundled or stored model, or a file: ganinv safetensors, rosinality .pt,
+            StyleGAN2-ADA .pkl, an encoder's .pt with its decoder, ... Averaged weights (G_ema) come first.
         device: where to put it: "cpu", "cuda", "cuda:1".
 
     Raises:
         UnknownNameError, CheckpointError: no such model, or not one. UsageError: no such device.
     """
     found = read_checkpoint(find_model(name_or_path, "generator"), kind="generator")
-    backbone = build_backbone(found)
-    load_weights(backbone, found.tensors, source=found.path)
-    return _ready(backbone, found, device)
+    return _ready(_filled(lambda: build_backbone(found), found), found, device)
 
 
 def load_discriminator(
@@ -89,9 +88,8 @@ def load_discriminator(
 ) -> Discriminator:
     """As `load_backbone`; "portraits-64" means the discriminator trained with the backbone of that name."""
     found = read_checkpoint(find_model(name_or_path, "discriminator"), kind="discriminator")
-    discriminator = Discriminator(_config(DiscriminatorConfig, found))
-    load_weights(discriminator, found.tensors, source=found.path)
-    return _ready(discriminator, found, device)
+    config = _config(DiscriminatorConfig, found)
+    return _ready(_filled(lambda: Discriminator(config), found), found, device)
 
 
 def build_backbone(checkpoint: Checkpoint) -> Backbone:
@@ -132,6 +130,17 @@ def _config(cls: type[DiscriminatorConfig], found: Checkpoint) -> DiscriminatorC
         raise CheckpointError(
             f"{found.path} describes no valid {found.family} discriminator: {cause}"
         ) from cause
+
+
+def _filled(build: Callable[[], M], found: Checkpoint) -> M:
+    """The module with the weights of a checkpoint: it takes the tensors, none are drawn or copied."""
+    with torch.device("meta"):
+        module = build()
+    load_weights(module, found.tensors, source=found.path, assign=True)
+    if any(t.is_meta for t in (*module.parameters(), *module.buffers())):  # constants that no file brings
+        module = build()
+        load_weights(module, found.tensors, source=found.path)
+    return module
 
 
 def _ready(module: M, found: Checkpoint, device: str | torch.device) -> M:

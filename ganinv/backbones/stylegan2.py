@@ -1,5 +1,5 @@
-"""StyleGAN2 generator with skip outputs (Karras et al. 2020, arXiv 1912.04958) behind the contract of
-`base.Backbone`.
+"""StyleGAN2 generator (Karras et al. 2020, arXiv 1912.04958) behind the contract of `base.Backbone`: skip,
+residual and plain architecture, with or without classes.
 
 Parameter names follow the widespread `mapping.fc0`, `synthesis.b4.conv1` scheme, so that weights of other
 projects map onto them one to one. Styles scale the activations and one shared weight convolves the whole
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,10 @@ from ganinv_ops.modulate import modulated_conv2d
 from ganinv_ops.upfirdn2d import upsample2d
 
 from .base import Backbone, Injection, Noise, Synthesis
-from .layers import EqualLinear, fir_filter, normalize_second_moment
+from .layers import EqualConv2d, EqualLinear, fir_filter
+from .mapping import MappingNetwork
+
+Architecture = Literal["skip", "resnet", "orig"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,38 @@ class StyleGAN2Config:
     channel_max: int = 512
     conv_clamp: float | None = None
     """Largest magnitude of an activation (used with half precision); None = no limit."""
+    c_dim: int = 0
+    """Width of the class labels; 0 = no classes."""
+    architecture: Architecture = "skip"
+    """skip: every block adds to the picture. resnet, orig: only the last one draws it, with or without
+    shortcuts."""
+    widths: tuple[int, ...] = ()
+    """Channels of each block, 4 px first, where no rule gives them; () = by channel_base and channel_max."""
+    mapping_width: int | None = None
+    """Width of the mapping layers before the last; None = w_dim."""
+    embed_dim: int | None = None
+    """Width of the embedded class; None = w_dim."""
+    mapping_lr: float = 0.01
+    """Learning-rate multiplier of the mapping layers: it scales their stored values."""
+    num_fp16_res: int = 0
+    """How many blocks, from the largest down, were trained in half precision. Kept only: we compute in
+    single precision."""
 
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution {self.resolution} is not a power of two of at least 8")
+        if self.architecture not in get_args(Architecture):
+            known = ", ".join(get_args(Architecture))
+            raise ValueError(f"architecture {self.architecture!r} is not one of {known}")
+        if self.widths and len(self.widths) != len(self.sides):
+            raise ValueError(f"{len(self.widths)} widths for {len(self.sides)} blocks")
+        if self.mapping_layers < 1:
+            raise ValueError(f"mapping_layers {self.mapping_layers} is not at least 1")
 
     def channels(self, side: int) -> int:
         """Channels of the block of `side` px."""
+        if self.widths:
+            return self.widths[self.sides.index(side)]
         return min(self.channel_base // side, self.channel_max)
 
     @property
@@ -57,41 +85,27 @@ class StyleGAN2Config:
         return asdict(self)
 
 
-class MappingNetwork(nn.Module):
-    """z `[N, z_dim]` -> w `[N, w_dim]`: normalised input, leaky ReLU layers that learn 100 times slower
-    than the rest.
-    """
-
-    w_avg: Tensor
-
-    def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        self.num_layers = config.mapping_layers
-        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        for i in range(config.mapping_layers):
-            self.add_module(
-                f"fc{i}", EqualLinear(widths[i], widths[i + 1], activation="lrelu", lr_multiplier=0.01)
-            )
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor) -> Tensor:
-        x = normalize_second_moment(z.float())
-        for i in range(self.num_layers):
-            x = self.get_submodule(f"fc{i}")(x)
-        return x
-
-
 class SynthesisLayer(nn.Module):
-    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU; `up=2` doubles the size first."""
+    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU; `up=2` doubles the size first.
+
+    `gain` multiplies activation gain and clamp (residual branches use sqrt(0.5)).
+    """
 
     resample_filter: Tensor
     noise_const: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, side: int, config: StyleGAN2Config, up: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        side: int,
+        config: StyleGAN2Config,
+        up: int = 1,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.side, self.up, self.clamp = side, up, config.conv_clamp
+        self.side, self.up, self.gain = side, up, gain * math.sqrt(2)
+        self.clamp = None if config.conv_clamp is None else config.conv_clamp * gain
         self.affine = EqualLinear(config.w_dim, in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -110,7 +124,7 @@ class SynthesisLayer(nn.Module):
             padding=1,
             resample_filter=fir,
         )
-        return bias_act(x, self.bias.to(x.dtype), act="lrelu", clamp=self.clamp)
+        return bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=self.gain, clamp=self.clamp)
 
     def _noise(
         self, n: int, kind: Noise, generator: torch.Generator | None, dtype: torch.dtype
@@ -145,7 +159,9 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """All layers of one size: doubling convolution (absent at 4 px), convolution, and the RGB skip output."""
+    """All layers of one size: doubling convolution (absent at 4 px), convolution, and what the architecture
+    adds: a shortcut past both, the RGB output.
+    """
 
     resample_filter: Tensor
 
@@ -153,12 +169,17 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         self.side = side
         channels = config.channels(side)
+        residual = config.architecture == "resnet" and side > 4
+        half = math.sqrt(0.5) if residual else 1.0
         if side == 4:
             self.const = nn.Parameter(torch.randn(channels, 4, 4))
         else:
-            self.conv0 = SynthesisLayer(config.channels(side // 2), channels, side, config, up=2)
-        self.conv1 = SynthesisLayer(channels, channels, side, config)
-        self.torgb = ToRGB(channels, config)
+            below = config.channels(side // 2)
+            self.conv0 = SynthesisLayer(below, channels, side, config, up=2)
+        self.conv1 = SynthesisLayer(channels, channels, side, config, gain=half)
+        self.skip = EqualConv2d(below, channels, 1, bias=False, up=2, gain=half) if residual else None
+        draws = config.architecture == "skip" or side == config.resolution
+        self.torgb = ToRGB(channels, config) if draws else None
         self.register_buffer("resample_filter", fir_filter(), persistent=False)
 
     @property
@@ -177,20 +198,24 @@ class SynthesisBlock(nn.Module):
         noise: Noise,
         generator: torch.Generator | None,
         dtype: torch.dtype,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         codes = iter(ws)
+        shortcut: Tensor | None = None
         if x is None:
             batch = ws[0].shape[0]
             x = self.const.to(dtype).expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         else:
+            shortcut = None if self.skip is None else self.skip(x)
             x = self.conv0(x, next(codes), noise, generator)
         x = self.conv1(x, next(codes), noise, generator)
+        if shortcut is not None:
+            x = shortcut + x
         if self.side in inject:
             x = inject[self.side](x).to(dtype)
+        if self.torgb is None:
+            return x, image
         rgb = self.torgb(x, next(codes)).float()
-        if image is not None:
-            rgb = upsample2d(image, self.resample_filter) + rgb
-        return x, rgb
+        return x, rgb if image is None else upsample2d(image, self.resample_filter) + rgb
 
 
 class SynthesisNetwork(nn.Module):
@@ -220,9 +245,18 @@ class StyleGAN2Generator(Backbone):
         super().__init__()
         self.config = config
         self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.c_dim = config.c_dim
         self.num_ws = 2 * len(config.sides)
         self.compute_dtype = torch.float32
-        self.mapping = MappingNetwork(config)
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            config.mapping_layers,
+            width=config.mapping_width,
+            embed_dim=config.embed_dim,
+            lr_multiplier=config.mapping_lr,
+        )
         self.synthesis = SynthesisNetwork(config)
 
     @property
@@ -234,13 +268,15 @@ class StyleGAN2Generator(Backbone):
     def feature_channels(self) -> dict[int, int]:
         return {side: self.config.channels(side) for side in self.config.sides}
 
-    def map(self, z: Tensor, c: Tensor | None = None, truncation: float = 1.0) -> Tensor:
-        if c is not None:
-            raise ValueError("this generator has no classes: leave c out")
-        w = self.mapping(z)
-        if truncation != 1:
-            w = self.w_avg.lerp(w, truncation)
-        return w[:, None].repeat(1, self.num_ws, 1)
+    def map(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        ws = self.mapping(z, c)[:, None].repeat(1, self.num_ws, 1)
+        return self.truncate(ws, truncation, truncation_cutoff)
 
     def synthesize(
         self,

@@ -1,0 +1,71 @@
+"""Mapping network of StyleGAN2 and of its class-conditional discriminators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .layers import EqualLinear, normalize_second_moment
+
+
+class MappingNetwork(nn.Module):
+    """z `[N, z_dim]` and classes c `[N, c_dim]` -> w `[N, w_dim]`.
+
+    The normalised z, then the normalised embedding of c, go through leaky ReLU layers that learn slower than
+    the rest (Karras et al. 2019, arXiv 1812.04948; classes as in Karras et al. 2020, arXiv 2006.06676).
+
+    Args:
+        z_dim: 0 for a network that sees classes only. c_dim: 0 for one without classes.
+        width: of the layers before the last; None = w_dim.
+        embed_dim: of the embedded class; None = w_dim.
+        lr_multiplier: of the layers.
+        track_mean: whether there is a buffer `w_avg`, the mean of w.
+    """
+
+    w_avg: Tensor
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_layers: int = 8,
+        *,
+        width: int | None = None,
+        embed_dim: int | None = None,
+        lr_multiplier: float = 0.01,
+        track_mean: bool = True,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.c_dim, self.num_layers = z_dim, c_dim, num_layers
+        embedded = (w_dim if embed_dim is None else embed_dim) if c_dim else 0
+        if c_dim:
+            self.embed = EqualLinear(c_dim, embedded)
+        hidden = [w_dim if width is None else width] * (num_layers - 1)
+        widths = [z_dim + embedded, *hidden, w_dim]
+        for i in range(num_layers):
+            self.add_module(
+                f"fc{i}",
+                EqualLinear(widths[i], widths[i + 1], activation="lrelu", lr_multiplier=lr_multiplier),
+            )
+        if track_mean:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor | None, c: Tensor | None = None) -> Tensor:
+        """w `[N, w_dim]`, float32.
+
+        Raises:
+            ValueError: classes where there are none, none where they are needed, or of another shape.
+        """
+        parts = [] if z is None or not self.z_dim else [normalize_second_moment(z.float())]
+        if self.c_dim:
+            if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
+                given = "none were given" if c is None else f"not {list(c.shape)}"
+                raise ValueError(f"this network needs classes c of shape [N, {self.c_dim}]; {given}")
+            parts.append(normalize_second_moment(self.embed(c.float())))
+        elif c is not None and c.shape[-1]:
+            raise ValueError("this network has no classes: leave c out")
+        x = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        for i in range(self.num_layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        return x
