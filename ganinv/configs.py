@@ -8,9 +8,10 @@ line.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -19,6 +20,7 @@ import yaml
 from ganinv.errors import ConfigError, UnknownNameError, nearest
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def load_config(cls: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
@@ -68,6 +70,63 @@ def build_config(cls: type[T], data: Mapping[str, Any], *, source: str = "", pre
         raise ConfigError(f"{cause.message}{source}") from cause
     except (TypeError, ValueError) as cause:
         raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}{source} cannot be used: {cause}") from cause
+
+
+def takes(config: type) -> Callable[[F], F]:
+    """Decorates `build(..., **options)` whose options are the fields of the dataclass `config`, so that its
+    signature, which callers are checked against, says so.
+    """
+    hints = typing.get_type_hints(config)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    fields = [
+        inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name])
+        for f in dataclasses.fields(config)
+    ]
+
+    def decorate(function: F) -> F:
+        own = inspect.signature(function)
+        named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        taken = {p.name for p in named}
+        parameters = [*named, *(p for p in fields if p.name not in taken)]
+        setattr(function, "__signature__", own.replace(parameters=parameters))  # noqa: B010
+        return function
+
+    return decorate
+
+
+def parse_options(builder: Callable[..., Any], pairs: Sequence[str], what: str) -> dict[str, Any]:
+    """Keyword arguments of `builder(first, *, ...)` from "key=value", values in YAML, of the annotated types.
+
+    Args:
+        what: the builder in messages, "method 'optimize'".
+
+    Raises:
+        ConfigError: not of that form, a key that the builder does not take, or a value of another type.
+    """
+    data: dict[str, Any] = {}
+    for pair in pairs:
+        _override(data, pair)
+    parameters = list(inspect.signature(builder).parameters.values())[1:]
+    try:
+        hints = typing.get_type_hints(builder)
+    except (NameError, TypeError):  # names known to type checkers alone, or a callable without annotations
+        hints = {}
+    given = {p.name: p.annotation for p in parameters if not isinstance(p.annotation, str)}
+    hints = {k: v for k, v in given.items() if v is not inspect.Parameter.empty} | hints
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    for key in data:
+        if not open_ended:
+            check_option(key, [p.name for p in parameters], what)
+    return {key: _convert(hints.get(key, Any), value, key, f" of {what}") for key, value in data.items()}
+
+
+def check_option(key: str, known: Sequence[str], what: str) -> None:
+    """Raises ConfigError, with the nearest known one, unless `key` is known."""
+    if key in known:
+        return
+    close = nearest(key, known)
+    offer = f"did you mean {close}?" if close else ""
+    raise ConfigError(f"{what} has no option {key!r}; {offer} its options: {', '.join(known) or 'none'}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 
 from ganinv import __version__
+from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from ganinv.backbones.base import Backbone, Noise
+    from ganinv.backbones.base import Backbone, Injection, Noise
 
 KIND = "inversion"
 _FEATURES = "features."
+_TUNED = "tuned."
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Inversion:
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
     noise: which noise the generator is run with; "random" is drawn from the first seed.
     features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
+    tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
 
@@ -47,6 +50,7 @@ class Inversion:
     hole: Tensor
     noise: Noise = "const"
     features: Mapping[int, Tensor] = field(default_factory=dict)
+    tuned: Mapping[str, Tensor] = field(default_factory=dict)
     backbone: Mapping[str, Any] = field(default_factory=dict)
     method: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +76,11 @@ class Inversion:
                 raise ValueError(
                     f"features of {side} px are {list(feature.shape)}; expected [{n}, {k}, C, {side}, {side}]"
                 )
+        for name, change in self.tuned.items():
+            if change.dtype != torch.float16 or change.shape[:2] != (n, k):
+                raise ValueError(
+                    f"tuned {name} is {change.dtype} {list(change.shape)}; expected float16 [{n}, {k}, ...]"
+                )
 
     @property
     def samples(self) -> int:
@@ -84,12 +93,14 @@ class Inversion:
             raise UsageError(f"no sample {index}; this inversion has samples 0 to {self.samples - 1}")
         one = slice(index, index + 1)
         features = {side: f[:, one] for side, f in self.features.items()}
-        return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features)
+        tuned = {name: t[:, one] for name, t in self.tuned.items()}
+        return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features, tuned=tuned)
 
     def save(self, path: str | Path) -> str:
         """Writes the file, whole or not at all. Returns its SHA-256. Raises OutputError."""
         tensors = {"ws": self.ws, "working": self.working, "hole": self.hole}
         tensors |= {f"{_FEATURES}{side}": f.float() for side, f in self.features.items()}
+        tensors |= {f"{_TUNED}{name}": change for name, change in self.tuned.items()}
         header = {
             "seeds": list(self.seeds),
             "noise": self.noise,
@@ -115,6 +126,8 @@ class Inversion:
                 hole=tensors["hole"],
                 noise=header["noise"],
                 features={int(k[len(_FEATURES) :]): v for k, v in tensors.items() if k.startswith(_FEATURES)},
+                # read as float32; the file holds half precision, so nothing is lost
+                tuned={k[len(_TUNED) :]: v.half() for k, v in tensors.items() if k.startswith(_TUNED)},
                 **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},
             )
         except KeyError as cause:
@@ -158,13 +171,15 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
 
 @torch.no_grad()
 def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *, chunk: int = 8) -> Tensor:
-    """Draws an inversion, or edited codes of it, with its noise and features.
+    """Draws an inversion, or edited codes of it, with its noise, features and tuned weights.
 
     Args:
         inversion: what was found.
-        backbone: the generator it was found with; drawing happens on its device.
+        backbone: the generator it was found with; drawing happens on its device. Tuned weights are applied to
+            a copy of it.
         ws: codes (N, K, num_ws, w_dim) to draw instead of the inversion's own.
-        chunk: pictures in one pass. Equal chunks give equal bits; others may differ in the last ones.
+        chunk: pictures in one pass. Equal chunks give equal bits; others may differ in the last ones. Where
+            weights are tuned each picture has a pass of its own.
 
     Returns:
         float32 (N, K, 3, H, W), RGB, about [-1, 1], on the CPU.
@@ -172,6 +187,7 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *
     Raises:
         BackboneMismatchError: the inversion was made with another backbone.
         UsageError: codes of another shape, or a chunk below 1.
+        CheckpointError: tuned weights that the backbone does not have.
     """
     record = inversion.backbone
     check_backbone(backbone, record.get("sha256"), f"this inversion ({record.get('name', 'unnamed')})")
@@ -186,16 +202,24 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *
     flat = chosen.flatten(0, 1)
     features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
     random = torch.Generator().manual_seed(inversion.seeds[0]) if inversion.noise == "random" else None
+    tuned = {name: change.flatten(0, 1) for name, change in inversion.tuned.items()}
     images = []
-    for start in range(0, n * k, chunk):
-        part = slice(start, start + chunk)
-        inject = {side: _adder(f[part].to(device)) for side, f in features.items()}
+    step = 1 if tuned else chunk
+    for start in range(0, n * k, step):
+        part = slice(start, start + step)
+        network = with_difference(backbone, {k: t[start] for k, t in tuned.items()}) if tuned else backbone
+        inject = injection({side: f[part].to(device) for side, f in features.items()})
         codes = flat[part].to(device)
-        drawn = backbone.synthesize(codes, noise=inversion.noise, inject=inject, generator=random)
+        drawn = network.synthesize(codes, noise=inversion.noise, inject=inject, generator=random)
         images.append(drawn.images.float().cpu())
     if not images:
         return torch.empty(n, k, 3, backbone.resolution, backbone.resolution)
     return torch.cat(images).unflatten(0, (n, k))
+
+
+def injection(features: Mapping[int, Tensor]) -> Injection:
+    """What `Backbone.synthesize` takes to add `features` (side -> [N, C, side, side]) to its own."""
+    return {side: _adder(feature) for side, feature in features.items()}
 
 
 def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ganinv.errors import UsageError
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from ganinv.inversion import Inversion
 
 
+Progress = Callable[[str, int, int], None]
+"""Called by slow methods with what they do ("optimize"), the steps done and the steps in all."""
+
+
 class InversionMethod(ABC):
     """Finds codes of pictures.
 
@@ -22,12 +27,14 @@ class InversionMethod(ABC):
 
     name: the registered name. version: of the method, kept in its results.
     backbone: the generator it works with. diverse: whether the samples of one picture differ inside the hole.
+    progress: told of each step by methods that take many, if it is set.
     """
 
     name: str = "unnamed"
     version: str = "0"
     diverse: bool = False
     backbone: Backbone
+    progress: Progress | None = None
 
     @abstractmethod
     def invert(
@@ -65,6 +72,11 @@ class InversionMethod(ABC):
         from ganinv.inversion import render
 
         return render(inversion, self.backbone, ws)
+
+    def report(self, done: int, total: int) -> None:
+        """Tells `progress`, if anybody listens, that `done` of `total` steps of one call are done."""
+        if self.progress is not None:
+            self.progress(self.name, done, total)
 
     def check_inputs(self, images: Tensor, holes: Tensor | None, samples: int) -> Tensor:
         """Checks the arguments of `invert`; returns the holes, (N, 1, R, R) of 0 and 1 where the images are.

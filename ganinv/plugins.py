@@ -32,6 +32,10 @@ GROUPS = {
 _BUILT_IN = {
     "backbones": {"stylegan2": "ganinv.backbones.loading:build_stylegan2"},
     "encoders": {"pyramid": "ganinv.encoders.pyramid:PyramidEncoder"},
+    "methods": {
+        "optimize": "ganinv.methods.optimize:build",
+        "pti": "ganinv.methods.pti:build",
+    },
 }
 # This repository's own plugin, for a checkout that is not installed; an entry point takes precedence.
 _BUNDLED = {

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganinv.errors import CheckpointError, InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ganinv.method import InversionMethod
 
 INVERSION_SUFFIX = ".inversion.safetensors"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -239,12 +244,37 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     if total < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
+    with _bar() as bar:
+        task = bar.add_task("pictures", total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def step_bar(method: InversionMethod, *, wanted: bool) -> Iterator[None]:
+    """Shows the steps of a slow method on a terminal while it works, where `wanted`."""
+    if not wanted or not sys.stderr.isatty():
+        yield
+        return
+    with _bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        method.progress = progress
+        try:
+            yield
+        finally:
+            method.progress = None
+
+
+def _bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Rich would send piped stdout to its own console, which is stderr.
     both = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bar:
-        task = bar.add_task("pictures", total=total)
-        yield lambda: bar.advance(task)
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both)

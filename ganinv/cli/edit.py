@@ -187,7 +187,7 @@ class Editor:
         method = self.method(self.backbone or "portraits-64")
         self.directions(method.backbone)  # a wrong name is told before the picture is inverted
         opened = open_job(job, method.backbone.resolution, self.pictures, self.report)
-        inversion = invert_opened(method, opened, self.pictures, {"precision": self.precision})
+        inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
         warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
         return inversion, method.backbone
 

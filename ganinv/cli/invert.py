@@ -105,7 +105,7 @@ def _invert(
 
     opened = open_job(job, method.backbone.resolution, settings, report)
     extra = {key: report.options[key] for key in ("precision", "feather")}
-    inversion = invert_opened(method, opened, settings, extra)
+    inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
     drawn = to_uint8(images)

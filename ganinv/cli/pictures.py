@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, options
-from ganinv.errors import InputError, UnknownNameError
+from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, options, step_bar
+from ganinv.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,18 @@ _FOREIGN_PSNR = 12.0
 picture_options = options(
     click.option("--method", default="diverse-inpaint", show_default=True, help="See 'ganinv plugins'."),
     click.option("--weights", help="Weights of the method, by name or file; default: the bundled ones."),
+    click.option(
+        "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the method; repeatable."
+    ),
+    click.option("--steps", type=click.IntRange(min=1), help="The same as --option steps=N."),
+    click.option("--refine", metavar="METHOD", help="Go on from what --method finds with this one: pti."),
+    click.option(
+        "--refine-option",
+        "refine_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Of --refine; repeatable.",
+    ),
     click.option(
         "--mask",
         metavar="MASK",
@@ -63,6 +76,10 @@ class PictureSettings:
 
     method: str
     weights: str | None
+    options: tuple[str, ...]
+    steps: int | None
+    refine: str | None
+    refine_options: tuple[str, ...]
     mask: str | None
     mask_polarity: str
     fit: str
@@ -76,11 +93,37 @@ class PictureSettings:
 
 
 def open_method(settings: PictureSettings, backbone: Backbone) -> InversionMethod:
-    """The method named by --method and --weights. Raises what `ganinv.api.load_method` raises."""
+    """The method that the options name, with its refiner if any.
+
+    Raises what `ganinv.api.load_method` raises, and ConfigError.
+    """
     from ganinv.api import load_method
 
-    options = {} if settings.weights is None else {"weights": settings.weights}
-    return load_method(settings.method, backbone=backbone, **options)
+    pairs = settings.options if settings.steps is None else (*settings.options, f"steps={settings.steps}")
+    options = _parsed(settings.method, pairs)
+    options |= {} if settings.weights is None else {"weights": settings.weights}
+    if settings.refine is None:
+        if settings.refine_options:
+            raise UsageError("--refine-option needs --refine: type --refine pti as well")
+        return load_method(settings.method, backbone=backbone, **options)
+    refine = _parsed(settings.refine, settings.refine_options, refiner=True)
+    embedder = load_method(settings.method, backbone=backbone, **options)
+    return load_method(settings.refine, backbone=backbone, **(refine | {"embedder": embedder}))
+
+
+def _parsed(name: str, pairs: Sequence[str], refiner: bool = False) -> dict[str, Any]:
+    """Options of a method from "key=value". Raises ConfigError, UnknownNameError; UsageError unless it can go
+    on from another method's answer, where a `refiner` is wanted.
+    """
+    import inspect
+
+    from ganinv.configs import parse_options
+    from ganinv.plugins import registry
+
+    builder = registry("methods").get(name)
+    if refiner and "embedder" not in inspect.signature(builder).parameters:
+        raise UsageError(f"method {name!r} takes no other's answer and refines nothing; type --refine pti")
+    return parse_options(builder, pairs, f"method {name!r}")
 
 
 def mask_source(spec: str | None) -> tuple[str, Path | None]:
@@ -137,16 +180,19 @@ def open_job(job: Job, size: int, settings: PictureSettings, report: Report) -> 
 
 
 def invert_opened(
-    method: InversionMethod, opened: OpenedPicture, settings: PictureSettings, extra: dict[str, Any]
+    method: InversionMethod, opened: OpenedPicture, settings: PictureSettings, report: Report, **extra: Any
 ) -> Inversion:
-    """The inversion of an opened picture; what was asked for on the command line is kept in its options."""
-    inversion = method.invert(
-        opened.image.to(_device_of(method)),
-        opened.hole.to(_device_of(method)),
-        samples=settings.samples,
-        seed=settings.seed,
-        truncation=settings.truncation,
-    )
+    """The inversion of an opened picture; what was asked for on the command line, and `extra`, is kept in its
+    options. Where it is the only one, a bar shows the steps.
+    """
+    with step_bar(method, wanted=len(report.inputs) == 1):
+        inversion = method.invert(
+            opened.image.to(_device_of(method)),
+            opened.hole.to(_device_of(method)),
+            samples=settings.samples,
+            seed=settings.seed,
+            truncation=settings.truncation,
+        )
     asked = {"mask": mask_label(settings.mask), "mask_polarity": settings.mask_polarity, "fit": settings.fit}
     return replace(inversion, options={**inversion.options, **asked, **extra})
 

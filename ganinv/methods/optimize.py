@@ -1,0 +1,217 @@
+"""`optimize`: codes found by gradient descent, without any trained encoder, on any backbone.
+
+Each sample starts at a random code of its own and is pulled back towards it while it learns to show the
+visible pixels, as in "randomise, then optimise" (Bardsley et al. 2014): a training-free baseline of diverse
+completion, whose samples differ where the pixels leave them free to. The code moves in the coordinates in
+which random codes have unit variance, with noise added in the first part of the run and a learning rate
+that falls at its end (both as in Karras et al. 2020, appendix D).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ganinv.backbones.base import Backbone
+from ganinv.backbones.tuning import copy_apart, difference_of
+from ganinv.configs import build_config, takes
+from ganinv.errors import UsageError
+from ganinv.images import to_tensor, to_uint8
+from ganinv.inversion import Inversion, backbone_record, run_versions
+from ganinv.method import InversionMethod
+from ganinv.methods.latents import LatentStatistics, latent_statistics, random_codes
+from ganinv.methods.losses import VisibleLoss, noise_penalty, perceptual_features
+from ganinv.sampling import sample_seeds
+
+_NOISE_MAPS = "noise_const"
+
+
+@dataclass(frozen=True)
+class OptimizeConfig:
+    """What `optimize` does with one sample."""
+
+    space: Literal["w", "w+"] = "w"
+    """w: one code for all layers, which holds erased parts together and edits well; w+: one for each."""
+    steps: int = 200
+    lr: float = 0.1
+    """Of Adam, in standard deviations of random codes a step."""
+    candidates: int = 8
+    """Random codes drawn for a start, of which the one nearest to the visible pixels is taken."""
+    prior: float = 0.01
+    """Weight of the squared distance from the start, in standard deviations."""
+    jitter: float = 0.1
+    """Noise added to the code at first, in standard deviations; it has faded at three quarters of the run."""
+    l2_weight: float = 1.0
+    perceptual_weight: float = 0.1
+    perceptual: str = "auto"
+    """auto, judge, pixels, or a TorchScript file: see ganinv.methods.losses."""
+    noise_maps: bool = False
+    """Also optimise the generator's noise maps; they are then kept in the result as tuned weights."""
+    noise_weight: float = 100.0
+    """Weight of what keeps optimised noise maps noise."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("candidates", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give {least} or more")
+        if self.space not in ("w", "w+"):
+            raise UsageError(f"space {self.space!r} is not known; give w or w+")
+        for name in ("lr", "prior", "jitter", "l2_weight", "perceptual_weight", "noise_weight"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give 0 or more")
+
+
+class Optimize(InversionMethod):
+    """Gradient descent on codes. Samples are found one after the other, so that none depends on another."""
+
+    name = "optimize"
+    version = "1"
+    diverse = True
+
+    def __init__(self, backbone: Backbone, config: OptimizeConfig | None = None) -> None:
+        """Raises UsageError where the backbone lacks what the options ask for."""
+        self.backbone = backbone
+        self.config = config = config or OptimizeConfig()
+        features, self.perceptual = perceptual_features(config.perceptual, backbone)
+        self.loss = VisibleLoss(
+            features, l2_weight=config.l2_weight, perceptual_weight=config.perceptual_weight
+        )
+        buffers = [name for name, _ in backbone.named_buffers() if name.endswith(_NOISE_MAPS)]
+        if config.noise_maps and not buffers:
+            raise UsageError(f"{backbone.family} generators have no noise maps: drop noise_maps=true")
+        self.maps = sorted(buffers) if config.noise_maps else []
+        self._statistics: LatentStatistics | None = None
+
+    def invert(
+        self,
+        images: Tensor,
+        holes: Tensor | None = None,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> Inversion:
+        """See `InversionMethod.invert`; `truncation` is that of the starts: 0 starts all at the mean code."""
+        hole = self.check_inputs(images, holes, samples)
+        if not 0 <= truncation <= 1:
+            raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
+        seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
+        working = to_uint8(images)  # (N, R, R, 3)
+        targets, visible = to_tensor(working).to(device), 1 - hole.float().to(device)
+        total = len(targets) * samples * self.config.steps
+        found: list[tuple[Tensor, dict[str, Tensor]]] = []
+        for index in range(len(targets) * samples):
+            of = slice(index // samples, index // samples + 1)
+            found.append(
+                self._fit(
+                    targets[of],
+                    visible[of],
+                    seeds[index % samples],
+                    truncation,
+                    partial(self._tell, index * self.config.steps, total),
+                )
+            )
+        shape = (len(targets), samples)
+        empty = torch.empty(0, self.backbone.num_ws, self.backbone.w_dim)
+        return Inversion(
+            ws=(torch.stack([ws for ws, _ in found]) if found else empty).unflatten(0, shape),
+            seeds=seeds,
+            working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
+            hole=hole.to("cpu", torch.uint8),
+            tuned={
+                name: torch.stack([maps[name] for _, maps in found]).unflatten(0, shape)
+                for name in (self.maps if found else ())
+            },
+            backbone=backbone_record(self.backbone),
+            method={"name": self.name, "version": self.version, "sha256": None},
+            options=self._options(samples, seed, truncation),
+            versions=run_versions(),
+        )
+
+    def _tell(self, before: int, total: int, step: int) -> None:
+        self.report(before + step, total)
+
+    def _fit(
+        self, target: Tensor, visible: Tensor, seed: int, truncation: float, tell: Callable[[int], None]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The codes [num_ws, w_dim] of one sample and the differences of its noise maps, on the CPU."""
+        config, generator = self.config, torch.Generator().manual_seed(seed)
+        start = self._start(target, visible, generator, truncation)  # [1, num_ws, w_dim]
+        network = copy_apart(self.backbone, self.maps)
+        buffers = dict(network.named_buffers())
+        maps = [buffers[name].requires_grad_() for name in self.maps]
+        rows = self.backbone.num_ws if config.space == "w+" else 1
+        moved = torch.zeros(1, rows, self.backbone.w_dim, device=start.device, requires_grad=True)
+        optimizer = torch.optim.Adam([moved, *maps], lr=config.lr, betas=(0.9, 0.99))
+        for step in range(config.steps):
+            set_rate(optimizer, config.lr * learning_rate_factor(step / config.steps))
+            fade = max(0.0, 1 - step / config.steps / 0.75) ** 2
+            jitter = torch.randn(moved.shape, generator=generator).to(moved) * (config.jitter * fade)
+            drawn = network.synthesize(start + (moved + jitter) @ self.statistics.basis).images
+            loss = self.loss(drawn, target, visible).sum() + config.prior * moved.square().mean()
+            if maps:
+                loss = loss + config.noise_weight * noise_penalty(maps)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                for noise in maps:
+                    noise.sub_(noise.mean()).mul_(noise.square().mean().clamp(min=1e-12).rsqrt())
+            tell(step + 1)
+        codes = start + moved.detach() @ self.statistics.basis
+        return codes[0].cpu(), difference_of(network, self.backbone, self.maps)
+
+    @property
+    def statistics(self) -> LatentStatistics:
+        """Of the backbone's codes; computed at first use."""
+        if self._statistics is None:
+            self._statistics = latent_statistics(self.backbone)
+        return self._statistics
+
+    @torch.no_grad()
+    def _start(
+        self, target: Tensor, visible: Tensor, generator: torch.Generator, truncation: float
+    ) -> Tensor:
+        """The random code [1, num_ws, w_dim] nearest to the visible pixels among `candidates`."""
+        z = torch.randn(self.config.candidates, self.backbone.z_dim, generator=generator)
+        codes = random_codes(self.backbone, z, truncation)
+        if len(codes) == 1:
+            return codes
+        loss = torch.cat(
+            [self.loss(self.backbone.synthesize(w).images, target, visible) for w in codes.split(1)]
+        )
+        best = int(loss.argmin())
+        return codes[best : best + 1]
+
+    def _options(self, samples: int, seed: int, truncation: float) -> dict[str, Any]:
+        asked: dict[str, Any] = {"samples": samples, "seed": seed, "truncation": truncation}
+        asked |= {"perceptual": self.perceptual, "device": self.backbone.w_avg.device.type}
+        return {**asdict(self.config), **asked}
+
+
+def learning_rate_factor(t: float) -> float:
+    """Share of the learning rate at `t`, 0 to 1, of a run: a short rise, a cosine fall in the last quarter."""
+    fall = min(1.0, (1 - t) / 0.25)
+    return min(1.0, t / 0.05 + 0.05) * (0.5 - 0.5 * math.cos(fall * math.pi))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of the coming steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@takes(OptimizeConfig)
+def build(backbone: Backbone, **options: Any) -> Optimize:
+    """The method, registered as `optimize`. Its options are the fields of `OptimizeConfig`.
+
+    Raises:
+        UsageError, ConfigError: options that cannot work.
+    """
+    return Optimize(backbone, build_config(OptimizeConfig, options))
