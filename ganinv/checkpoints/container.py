@@ -157,5 +157,5 @@ def _entry(path: Path, name: str, spec: Any, base: int, size: int) -> Entry:
 def _foreign(path: Path, head: bytes) -> CheckpointError:
     for magic, what in _OTHERS:
         if head.startswith(magic[:8]):
-            return CheckpointError(f"{path} is {what}: not opened yet: this version reads ganinv safetensors")
-    return CheckpointError(f"{path} is not a safetensors file: this version reads ganinv safetensors")
+            return CheckpointError(f"{path} is {what}: not a ganinv safetensors file, which is needed here")
+    return CheckpointError(f"{path} is not a safetensors file, and of no other format that is known")

@@ -90,7 +90,7 @@ def test_unknown_names(bundle: Path) -> None:
         load_backbone("tiny")
     assert str(caught.value) == (
         "unknown backbone 'tiny'; did you mean 'tiny-16'? known: tiny-16. "
-        "Or give the path of a .safetensors file"
+        "Or give the path of a checkpoint file"
     )
     with pytest.raises(UnknownNameError, match="unknown discriminator 'tinny-16'; did you mean 'tiny-16'"):
         load_discriminator("tinny-16")
