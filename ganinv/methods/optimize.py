@@ -196,7 +196,7 @@ class Optimize(InversionMethod):
 
 
 def learning_rate_factor(t: float) -> float:
-    """Share of the learning rate at `t`, 0 to 1, of a run: a short rise, a cosine fall in the last quarter."""
+    """Share of the learning rate at `t`, 0 to 1, of a run: a short rise, a cosine fall in the end."""
     fall = min(1.0, (1 - t) / 0.25)
     return min(1.0, t / 0.05 + 0.05) * (0.5 - 0.5 * math.cos(fall * math.pi))
 

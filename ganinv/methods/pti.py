@@ -3,8 +3,8 @@
 A code, the pivot, comes from any other method and stays as it is. The weights of the synthesis network are
 trained on the visible pixels of this one picture, while pictures of codes around the pivot are held where
 they were (locality regularisation, section 3.2), so that directions still mean what they meant. The erased
-pixels are held to what the pivot showed there before, with less force. The change of the weights is kept inside the
-Inversion; the backbone is untouched.
+pixels are held to what the pivot showed there before, with less force. The change of the weights is kept
+inside the Inversion; the backbone is untouched.
 """
 
 from __future__ import annotations
