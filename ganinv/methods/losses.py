@@ -100,9 +100,9 @@ def perceptual_features(perceptual: str, backbone: Backbone) -> tuple[Features |
     """The network that `perceptual` asks for, on the backbone's device, and its name for the record.
 
     Args:
-        perceptual: "auto" (the judge of the domain if there is one, else pixels), "judge", "pixels", or a
-            TorchScript file: pictures float32 [M, 3, R, R] in [-1, 1] -> a tensor, or a list of them,
-            [M, C, h, w] or [M, D]. It runs as a program: open only files that you trust.
+        perceptual: "auto" (the judge of the domain if there is one, else pixels), "judge", "pixels", or the
+            path of a TorchScript file: pictures float32 [M, 3, R, R] in [-1, 1] -> a tensor, or a list of
+            them, [M, C, h, w] or [M, D]. It runs as a program: open only files that you trust.
 
     Raises:
         UsageError: no judge for this backbone, or the file is no such network.

@@ -41,7 +41,7 @@ class OptimizeConfig:
     steps: int = 200
     lr: float = 0.1
     """Of Adam, in standard deviations of random codes a step."""
-    candidates: int = 8
+    candidates: int = 64
     """Random codes drawn for a start, of which the one nearest to the visible pixels is taken."""
     prior: float = 0.01
     """Weight of the squared distance from the start, in standard deviations."""
