@@ -48,7 +48,8 @@ def test_file_holds_no_path_and_no_clock(inversion: Inversion, tmp_path: Path) -
 def test_sample(inversion: Inversion, fake_backbone: Backbone) -> None:
     one = inversion.sample(2)
     assert one.samples == 1 and one.seeds == inversion.seeds[2:]
-    assert torch.equal(render(one, fake_backbone)[:, 0], render(inversion, fake_backbone)[:, 2])
+    alone, among = render(one, fake_backbone)[:, 0], render(inversion, fake_backbone)[:, 2]
+    torch.testing.assert_close(alone, among, atol=1e-5, rtol=0)  # batches round differently on some CPUs
     for index in (3, -1):
         with pytest.raises(UsageError, match=f"no sample {index}; this inversion has samples 0 to 2"):
             inversion.sample(index)
