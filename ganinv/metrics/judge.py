@@ -2,7 +2,7 @@
 
 It is trained on its own renders with its own seed (scripts/train_judge.py), and lends nothing to the
 training of other networks. The network that sees attributes for a loss of the generator
-(scripts/paired_portraits.py) is another one, narrower but of this same family. The methods `optimize` and
+(scripts/paired_portraits.py) is of another design. The methods `optimize` and
 `pti` look through the judge unless they are given perceptual=pixels: figures of theirs taken with it
 flatter them. KID, edit and identity figures are taken with the judge; its own R2 and AUC stand beside them
 in docs/results.md, with what it has been used for.
