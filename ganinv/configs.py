@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
-from ganinv.errors import ConfigError, UnknownNameError, nearest
+from ganinv.errors import ConfigError, UnknownNameError, UsageError, nearest
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +71,16 @@ def build_config(cls: type[T], data: Mapping[str, Any], *, source: str = "", pre
         raise ConfigError(f"{cause.message}{source}") from cause
     except (TypeError, ValueError) as cause:
         raise ConfigError(f"{prefix.rstrip('.') or cls.__name__}{source} cannot be used: {cause}") from cause
+
+
+def check_numbers(config: object, *, counts: Sequence[str] = (), weights: Sequence[str] = ()) -> None:
+    """Raises UsageError where one of `counts` is under 1, or of `weights` not finite or under 0."""
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} = {getattr(config, name)} is not possible; give 1 or more")
+    for name in weights:
+        if not (math.isfinite(getattr(config, name)) and getattr(config, name) >= 0):
+            raise UsageError(f"{name} = {getattr(config, name)} is not possible; give 0 or more")
 
 
 def takes(config: type) -> Callable[[F], F]:

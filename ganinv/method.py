@@ -73,10 +73,16 @@ class InversionMethod(ABC):
 
         return render(inversion, self.backbone, ws)
 
-    def report(self, done: int, total: int) -> None:
-        """Tells `progress`, if anybody listens, that `done` of `total` steps of one call are done."""
-        if self.progress is not None:
-            self.progress(self.name, done, total)
+    def reporter(self, before: int, total: int) -> Callable[[int], None]:
+        """A function to call with the steps done of one sample; it tells `progress`, if anybody listens, that
+        `before` more are done, of `total` in the whole call.
+        """
+
+        def tell(done: int) -> None:
+            if self.progress is not None:
+                self.progress(self.name, before + done, total)
+
+        return tell
 
     def check_inputs(self, images: Tensor, holes: Tensor | None, samples: int) -> Tensor:
         """Checks the arguments of `invert`; returns the holes, (N, 1, R, R) of 0 and 1 where the images are.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of
-from ganinv.configs import build_config, takes
+from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
 from ganinv.images import to_tensor, to_uint8
 from ganinv.inversion import Inversion, backbone_record, run_versions
@@ -57,14 +56,10 @@ class OptimizeConfig:
     """Weight of what keeps optimised noise maps noise."""
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("candidates", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give {least} or more")
+        weights = ("lr", "prior", "jitter", "l2_weight", "perceptual_weight", "noise_weight")
+        check_numbers(self, counts=("steps", "candidates"), weights=weights)
         if self.space not in ("w", "w+"):
             raise UsageError(f"space {self.space!r} is not known; give w or w+")
-        for name in ("lr", "prior", "jitter", "l2_weight", "perceptual_weight", "noise_weight"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give 0 or more")
 
 
 class Optimize(InversionMethod):
@@ -114,7 +109,7 @@ class Optimize(InversionMethod):
                     visible[of],
                     seeds[index % samples],
                     truncation,
-                    partial(self._tell, index * self.config.steps, total),
+                    self.reporter(index * self.config.steps, total),
                 )
             )
         shape = (len(targets), samples)
@@ -133,9 +128,6 @@ class Optimize(InversionMethod):
             options=self._options(samples, seed, truncation),
             versions=run_versions(),
         )
-
-    def _tell(self, before: int, total: int, step: int) -> None:
-        self.report(before + step, total)
 
     def _fit(
         self, target: Tensor, visible: Tensor, seed: int, truncation: float, tell: Callable[[int], None]

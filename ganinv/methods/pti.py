@@ -9,10 +9,8 @@ inside the Inversion; the backbone is untouched.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of, with_difference
-from ganinv.configs import build_config, takes
+from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
 from ganinv.images import to_tensor
 from ganinv.inversion import Inversion, check_backbone, injection, run_versions
@@ -54,13 +52,8 @@ class PtiConfig:
     """Distance of these codes from the pivot; 1 is the usual distance of a code from the mean code."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "locality_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give 1 or more")
         weights = ("l2_weight", "perceptual_weight", "hold", "locality", "locality_distance", "lr")
-        for name in weights:
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UsageError(f"{name} = {getattr(self, name)} is not possible; give 0 or more")
+        check_numbers(self, counts=("steps", "locality_every"), weights=weights)
 
 
 class PivotalTuning(InversionMethod):
@@ -110,7 +103,7 @@ class PivotalTuning(InversionMethod):
         n, k = pivots.ws.shape[:2]
         found = []
         for index in range(n * k):
-            tell = partial(self._tell, index * self.config.steps, n * k * self.config.steps)
+            tell = self.reporter(index * self.config.steps, n * k * self.config.steps)
             found.append(self._tune(pivots, index // k, index % k, names, radius, tell))
         tuned = {}
         for name in found[0] if found else ():
@@ -130,9 +123,6 @@ class PivotalTuning(InversionMethod):
             },
             versions=run_versions(),
         )
-
-    def _tell(self, before: int, total: int, step: int) -> None:
-        self.report(before + step, total)
 
     def _tune(
         self,
