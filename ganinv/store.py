@@ -7,12 +7,13 @@ import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from ganinv.checkpoints import sha256_file
-from ganinv.checkpoints.store import describe
-from ganinv.downloads import download
+from ganinv.checkpoints import read_checkpoint
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 from ganinv.files import atomic_write, ganinv_home, write_bytes
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pkl")
 
 
 class StoredModel(NamedTuple):
@@ -32,28 +33,39 @@ def stored_models() -> list[StoredModel]:
 
 
 def add_model(name: str, source: str, *, licence: str | None = None, allow_http: bool = False) -> StoredModel:
-    """Copies or downloads a ganinv safetensors file into the store under `name`.
+    """Copies or downloads a checkpoint, of ours or of others, as it is into the store under `name`.
 
     Raises:
-        UsageError: a bad or taken name, or link. CheckpointError: no such file, or not one of ours.
+        UsageError: a bad or taken name, or link. CheckpointError: no such file, or none that opens.
         OutputError: the store cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"{name!r} is no model name; use letters, digits, - and _")
-    path = ganinv_home() / "models" / f"{name}.safetensors"
-    if path.exists():
+    suffix = Path(urlsplit(source).path if "://" in source else source).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{source} is no checkpoint by its name; known endings: {', '.join(SUFFIXES)}")
+    path = ganinv_home() / "models" / f"{name}{suffix}"
+    if path.with_suffix(".json").exists():
         raise UsageError(f"the store has a model {name!r} already; type ganinv models remove {name} first")
     if "://" in source:
+        from ganinv.downloads import download  # not needed to look a name up
+
         download(source, path, allow_http=allow_http)
     else:
         given = Path(source).expanduser()
-        describe(given)
+        read_checkpoint(given)  # before anything is copied
         with open(given, "rb") as stream:
             atomic_write(path, lambda out: shutil.copyfileobj(stream, out))
         source = str(given.resolve())
     try:
-        kind = describe(path).kind
-        facts = {"kind": kind, "sha256": sha256_file(path), "licence": licence, "origin": source}
+        found = read_checkpoint(path)
+        facts = {
+            "kind": found.kind,
+            "file": path.name,
+            "sha256": found.sha256,
+            "licence": licence,
+            "origin": source,
+        }
         write_bytes(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
     except BaseException:
         path.unlink(missing_ok=True)
@@ -76,7 +88,7 @@ def _read(path: Path) -> StoredModel:
         return StoredModel(
             path.stem,
             facts["kind"],
-            path.with_suffix(".safetensors"),
+            path.with_name(facts["file"]),
             facts["sha256"],
             facts["licence"],
             facts["origin"],

@@ -73,7 +73,7 @@ def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.dev
 
     Args:
         name_or_path: the name of a bundled or stored model, or a file: ganinv safetensors, rosinality .pt,
-            StyleGAN2-ADA .pkl, an encoder's .pt with its decoder, ... Averaged weights (G_ema) come first.
+            NVIDIA's StyleGAN2 .pkl. Averaged weights (G_ema) come first.
         device: where to put it: "cpu", "cuda", "cuda:1".
 
     Raises:

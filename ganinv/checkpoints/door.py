@@ -32,8 +32,8 @@ _DAMAGED = (PickleError, ArithmeticError, AttributeError, LookupError, RuntimeEr
 """What a layout may run into: a tree is not trusted, and anything may stand where it expects a number."""
 _PREFERRED = ("G_ema", "g_ema", "decoder", "generator_smooth", "G", "g", "D", "d")
 _KNOWN = (
-    "rosinality .pt (g_ema, g, d), StyleGAN2-ADA and StyleGAN3 .pkl (G_ema, G, D), "
-    "encoders of the pSp family (state_dict, opts), ganinv .safetensors"
+    "rosinality .pt (g_ema, g, d), NVIDIA's .pkl of StyleGAN2 networks (G_ema, G, D), ganinv .safetensors; "
+    "StyleGAN3 and encoders of the pSp family are not opened yet"
 )
 
 

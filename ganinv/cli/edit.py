@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,13 @@ class EditSettings:
 
 @click.command("edit", short_help="Move inversions or pictures along directions (age, smile, ...).")
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--direction", "directions", multiple=True, required=True, help="See 'ganinv directions list'.")
+@click.option(
+    "--direction",
+    "directions",
+    multiple=True,
+    required=True,
+    help="See 'ganinv directions list'; or an InterFaceGAN file (.pt, .npy).",
+)
 @click.option(
     "--strength", "strengths", multiple=True, type=Finite(), help="The n-th goes with the n-th --direction."
 )
@@ -213,10 +219,14 @@ class Editor:
     def _directions(self, backbone: Backbone) -> dict[str, Direction]:
         """The directions of a backbone. Raises UnknownNameError where it lacks one that was asked for."""
         from ganinv.api import load_directions
+        from ganinv.editing.foreign import read_interfacegan
 
         known = load_directions(backbone)
         for name in self.settings.directions:
-            if name not in known:
+            if Path(name).suffix in (".pt", ".npy"):
+                boundary = read_interfacegan(name, num_ws=backbone.num_ws, w_dim=backbone.w_dim)
+                known[name] = replace(boundary, name=name)
+            elif name not in known:
                 raise UnknownNameError("direction", name, known)
         return known
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ganinv.api import edit, load_backbone, load_directions, render, to_uint8
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
@@ -143,3 +144,16 @@ def test_files_that_are_no_inversions(bench: Any, made: Path) -> None:
     assert result.exit_code == 1
     assert "1 of 2 inputs done, 1 failed" in result.stderr
     assert (bench.folder / "edits" / "me-00-edit.png").is_file()
+
+
+def test_a_direction_from_an_interfacegan_file(bench: Any, made: Path) -> None:
+    boundary = torch.nn.functional.normalize(torch.ones(1, 16))
+    torch.save(boundary, bench.folder / "tall.pt")
+    result = bench.edit(made, "--direction", bench.folder / "tall.pt", "--strength", 3)
+    assert result.exit_code == 0, result.stderr
+    backbone, inversion = load_backbone(bench.backbone), Inversion.load(made)
+    expected = to_uint8(render(inversion, backbone, inversion.ws + 3 * boundary)[0])
+    assert np.array_equal(bench.pixels(bench.folder / "edits/me-00-edit.png"), expected[0])
+    torch.save(torch.nn.functional.normalize(torch.ones(1, 512)), bench.folder / "wide.pt")
+    result = bench.edit(made, "--direction", bench.folder / "wide.pt", "--strength", 3)
+    assert result.exit_code == 1 and "is for codes of 1 x 512, this backbone has" in result.stderr

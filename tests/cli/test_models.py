@@ -1,0 +1,100 @@
+"""`ganinv models inspect | convert | add | remove`, and a stored model as backbone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganinv.backbones.loading import load_backbone, load_discriminator
+
+NVIDIA = "fixtures/parity/nvidia/ada_cond_resnet_64.pkl"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_inspect_our_own(bench: Any) -> None:
+    found = json.loads(bench.run("models", "inspect", bench.backbone, "--json").stdout)
+    assert found["format"] == "ganinv" and len(found["sha256"]) == 64
+    (part,) = found["parts"]
+    assert (part["kind"], part["family"], part["config"]["resolution"]) == ("generator", "stylegan2", 16)
+    assert part["missing"] == part["unexpected"] == [] and part["parameters"] > 1000
+
+
+def test_inspect_nvidia(bench: Any, shared: Path) -> None:
+    text = bench.run("models", "inspect", shared / NVIDIA).stdout
+    assert "stylegan2-ada" in text and "G_ema  generator" in text and "D  discriminator" in text
+    assert "c_dim 3, architecture resnet" in text and "training_set.xflip: True" in text
+
+
+def test_inspect_says_what_is_wrong(bench: Any, tmp_path: Path) -> None:
+    torch.save({"weights": torch.ones(2)}, tmp_path / "odd.pt")
+    result = bench.run("models", "inspect", tmp_path / "odd.pt")
+    assert result.exit_code == 1
+    assert "is of no known layout: it holds a dictionary of 'weights'" in result.stderr
+    assert "StyleGAN3 and encoders of the pSp family are not opened yet" in result.stderr
+
+
+def test_convert_keeps_every_number(bench: Any, shared: Path, tmp_path: Path) -> None:
+    generator, critic = tmp_path / "g.safetensors", tmp_path / "d.safetensors"
+    assert bench.run("models", "convert", shared / NVIDIA, generator).exit_code == 0
+    before, after = load_backbone(shared / NVIDIA), load_backbone(generator)
+    assert before.state_dict().keys() == after.state_dict().keys()
+    assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
+    z, c = torch.randn(2, before.z_dim), torch.eye(3)[:2]
+    assert torch.equal(before(z, c), after(z, c))
+    assert bench.run("models", "convert", shared / NVIDIA, critic, "--part", "D").exit_code == 0
+    assert load_discriminator(critic).config == load_discriminator(shared / NVIDIA).config
+
+
+def test_convert_refuses(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    for arguments, text in (
+        ((bench.backbone, bench.backbone), "exists; name another file"),
+        ((bench.backbone, tmp_path / "out.pt"), "must end in .safetensors"),
+        ((bench.backbone, out, "--part", "genrator"), "unknown part 'genrator'; did you mean 'generator'?"),
+    ):
+        result = bench.run("models", "convert", *arguments)
+        assert result.exit_code == 2 and text in result.stderr, result.stderr
+    assert not out.exists()
+
+
+def test_a_stored_model_is_a_backbone(bench: Any, home: Path) -> None:
+    result = bench.run("models", "add", "mine", bench.backbone, "--licence", "CC0")
+    assert result.exit_code == 0 and str(home / "models" / "mine.safetensors") in result.stdout
+    row = next(r for r in json.loads(bench.run("models", "list", "--json").stdout) if r["name"] == "mine")
+    assert row["licence"] == "CC0" and row["origin"] == str(bench.backbone) and row["bytes"] > 0
+    assert f"from {bench.backbone}, licence CC0" in bench.run("models", "list").stdout
+    picture = bench.picture("me.png")
+    arguments = ("--mask", "half-left", "--method", "optimize", "--steps", 1, "--option", "candidates=1")
+    done = bench.run("invert", picture, "--backbone", "mine", *arguments, "--out", bench.folder / "out")
+    assert done.exit_code == 0, done.stderr
+    assert bench.run("models", "remove", "mine").exit_code == 0
+    assert bench.run("models", "remove", "mine").exit_code == 2
+    assert not list((home / "models").iterdir())
+
+
+def test_add_takes_files_of_others(bench: Any, shared: Path) -> None:
+    assert bench.run("models", "add", "cats", shared / NVIDIA).exit_code == 0
+    assert load_backbone("cats").c_dim == 3
+
+
+def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.pt").write_bytes(b"nothing")
+    for arguments, text, code in (
+        (("portraits-64", bench.backbone), "is a model of the package", 2),
+        (("a/b", bench.backbone), "'a/b' is no model name", 2),
+        (("mine", tmp_path / "picture.png"), "is no checkpoint by its name", 2),
+        (("mine", tmp_path / "no.pt"), "no.pt", 1),
+        (("mine", "http://example.org/g.pkl"), "is not an https link", 2),
+    ):
+        result = bench.run("models", "add", *arguments)
+        assert result.exit_code == code and text in result.stderr, result.stderr
+    assert not home.exists()
