@@ -30,7 +30,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-OPS = ("bias_act", "upfirdn2d")
+OPS = ("bias_act", "filtered_lrelu", "upfirdn2d")
 """Operators with native kernels."""
 
 Impl = Literal["auto", "native", "ref"]
