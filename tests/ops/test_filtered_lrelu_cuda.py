@@ -1,4 +1,4 @@
-"""The CUDA kernel of filtered_lrelu, mostly without a card: it compiles, and its blocks, run on the host, are right."""
+"""The CUDA kernel of filtered_lrelu without a card: it compiles; its blocks, run on the host, are right."""
 
 from __future__ import annotations
 
