@@ -10,63 +10,19 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <numeric>
 #include <vector>
 
 #include "element.h"
+#include "fir.h"
 
 namespace {
 
+using ganinv::Axis;
 using ganinv::Element;
+using ganinv::Filter;
+using ganinv::Phase;
 
 constexpr int64_t kGrain = 16384;
-
-int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
-
-// ---- which samples and taps an output uses, along one axis --------------------------------------------------
-
-// Outputs r, r + period, ... use the inputs start, start + advance, ... and their followers, weighted with every `up`-th
-// tap.
-struct Phase {
-  int64_t start;
-  std::vector<int64_t> taps;
-};
-
-struct Axis {
-  int64_t in, out, period, advance;
-  std::vector<Phase> phases;
-
-  Axis(int64_t in_, int64_t out_, int64_t up, int64_t down, int64_t before, int64_t taps) : in(in_), out(out_) {
-    const int64_t common = std::gcd(up, down);
-    period = up / common;
-    advance = down / common;
-    for (int64_t r = 0; r < period; ++r) {
-      const int64_t origin = r * down - before;  // in upsampled samples
-      Phase phase{ceil_div(origin, up), {}};
-      for (int64_t k = phase.start * up - origin; k < taps; k += up) phase.taps.push_back(k);
-      phases.push_back(std::move(phase));
-    }
-  }
-
-  int64_t count(int64_t r) const { return out > r ? (out - r + period - 1) / period : 0; }
-
-  // Zeros needed before and after a row so that no output reaches outside.
-  int64_t before() const {
-    int64_t need = 0;
-    for (const Phase& p : phases) need = std::max(need, -p.start);
-    return need;
-  }
-  int64_t after() const {
-    int64_t need = 0;
-    for (int64_t r = 0; r < period; ++r) {
-      const int64_t used = static_cast<int64_t>(phases[r].taps.size());
-      if (count(r)) need = std::max(need, phases[r].start + (count(r) - 1) * advance + used - in);
-    }
-    return need;
-  }
-};
 
 // ---- weighted sums ------------------------------------------------------------------------------------------
 
@@ -192,50 +148,6 @@ struct Sweep {
   }
 };
 
-// ---- the filter ---------------------------------------------------------------------------------------------
-
-// Taps as a correlation, scaled; split into one filter per axis where that gives the same numbers.
-template <typename A>
-struct Filter {
-  int64_t height, width;
-  bool separable;
-  std::vector<A> full, column, row;
-
-  Filter(const at::Tensor& f, bool flip, double gain) {
-    // scaled in float32 like the reference, unless the filter itself is finer
-    const at::Tensor taps = (f * std::pow(gain, f.dim() / 2.0)).to(at::kDouble).contiguous();
-    const double* p = taps.const_data_ptr<double>();
-    std::vector<double> v(p, p + taps.numel());
-    if (!flip) std::reverse(v.begin(), v.end());
-    height = f.size(0);
-    width = f.size(-1);
-    separable = true;
-    if (f.dim() == 1) {
-      column.assign(v.begin(), v.end());
-      row = column;
-      return;
-    }
-    full.assign(v.begin(), v.end());
-    split(v);
-  }
-
- private:
-  void split(const std::vector<double>& v) {
-    const auto larger = [](double a, double b) { return std::abs(a) < std::abs(b); };
-    const int64_t pivot = std::max_element(v.begin(), v.end(), larger) - v.begin();
-    const int64_t py = pivot / width, px = pivot % width;
-    const double limit = std::is_same<A, double>::value ? 0.0 : 1e-7 * std::abs(v[pivot]);
-    std::vector<double> c(height), r(width);
-    for (int64_t y = 0; y < height; ++y) c[y] = v[pivot] == 0 ? 0 : v[y * width + px] / v[pivot];
-    for (int64_t x = 0; x < width; ++x) r[x] = v[py * width + x];
-    for (int64_t y = 0; y < height && separable; ++y)
-      for (int64_t x = 0; x < width; ++x)
-        if (!(std::abs(c[y] * r[x] - v[y * width + x]) <= limit)) separable = false;
-    column.assign(c.begin(), c.end());
-    row.assign(r.begin(), r.end());
-  }
-};
-
 // ---- the operator -------------------------------------------------------------------------------------------
 
 template <typename T>
@@ -301,14 +213,11 @@ struct Rows {
   static A* accumulator(Other*, std::vector<A>& sums) { return sums.data(); }
 };
 
-// The same rule as keeps_channels_last in upfirdn2d.py.
-bool channels_last(const at::Tensor& x) { return x.size(1) > 1 && x.size(2) * x.size(3) > 1 && x.stride(1) == 1; }
-
 at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef up, at::IntArrayRef down,
                      at::IntArrayRef padding, bool flip, double gain) {
   TORCH_CHECK(x.dim() == 4 && up.size() == 2 && down.size() == 2 && padding.size() == 4,
               "ganinv_ops::upfirdn2d: bad arguments");
-  const auto format = channels_last(x) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const auto format = ganinv::channels_last(x) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   const int64_t height = (x.size(2) * up[1] + padding[2] + padding[3] - f.size(0)) / down[1] + 1;
   const int64_t width = (x.size(3) * up[0] + padding[0] + padding[1] - f.size(-1)) / down[0] + 1;
   at::Tensor out = at::empty({x.size(0), x.size(1), height, width}, x.options().memory_format(format));
