@@ -31,10 +31,13 @@ GROUPS = {
 
 _BUILT_IN = {
     "backbones": {"stylegan2": "ganinv.backbones.loading:build_stylegan2"},
-    "encoders": {"pyramid": "ganinv.encoders.pyramid:PyramidEncoder"},
+    "encoders": dict.fromkeys(("psp", "e4e", "restyle"), "ganinv.encoders.published:build_published"),
     "methods": {
+        "e4e": "ganinv.methods.encode:build_e4e",
         "optimize": "ganinv.methods.optimize:build",
+        "psp": "ganinv.methods.encode:build_psp",
         "pti": "ganinv.methods.pti:build",
+        "restyle": "ganinv.methods.encode:build_restyle",
     },
 }
 # This repository's own plugin, for a checkout that is not installed; an entry point takes precedence.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ganinv.checkpoints import read_checkpoint
+from ganinv.checkpoints import open_file
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 from ganinv.files import atomic_write, ganinv_home, write_bytes
 
@@ -17,10 +17,13 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".pkl")
 
 
 class StoredModel(NamedTuple):
-    """A model of the user's store; `licence` is None where it was not told."""
+    """A model file of the user's store; `licence` is None where it was not told.
+
+    kinds: of the networks in it, "generator" and "discriminator" for instance.
+    """
 
     name: str
-    kind: str
+    kinds: tuple[str, ...]
     path: Path
     sha256: str
     licence: str | None
@@ -53,14 +56,14 @@ def add_model(name: str, source: str, *, licence: str | None = None, allow_http:
         download(source, path, allow_http=allow_http)
     else:
         given = Path(source).expanduser()
-        read_checkpoint(given)  # before anything is copied
+        open_file(given)  # before anything is copied
         with open(given, "rb") as stream:
             atomic_write(path, lambda out: shutil.copyfileobj(stream, out))
         source = str(given.resolve())
     try:
-        found = read_checkpoint(path)
+        found = open_file(path)
         facts = {
-            "kind": found.kind,
+            "kinds": sorted({part.kind for part in found.parts}),
             "file": path.name,
             "sha256": found.sha256,
             "licence": licence,
@@ -87,7 +90,7 @@ def _read(path: Path) -> StoredModel:
         facts = json.loads(path.read_text())
         return StoredModel(
             path.stem,
-            facts["kind"],
+            tuple(facts["kinds"]),
             path.with_name(facts["file"]),
             facts["sha256"],
             facts["licence"],

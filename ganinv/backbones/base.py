@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -31,11 +32,15 @@ class Synthesis:
 
 
 class Backbone(nn.Module, ABC):
-    """A StyleGAN generator: a mapping network z -> w and a synthesis network W+ -> picture."""
+    """A StyleGAN generator: a mapping network z -> w and a synthesis network W+ -> picture.
+
+    name, sha256, path: of the file it was loaded from; results keep the first two.
+    """
 
     family: str = "unknown"
     name: str = "unnamed"
     sha256: str = ""
+    path: Path | None = None
     resolution: int
     num_ws: int
     w_dim: int

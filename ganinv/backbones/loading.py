@@ -56,7 +56,7 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
     if path.suffix or len(path.parts) > 1:
         return path  # its absence is told by the reader
     text = str(name_or_path)
-    stored = {model.name: model.path for model in stored_models() if model.kind == kind}
+    stored = {model.name: model.path for model in stored_models() if kind in model.kinds}
     models = {**stored, **{model.name: model.path for model in bundled_models() if model.kind == kind}}
     for name in (text, f"{text}-{kind}"):
         if name in models:
@@ -80,7 +80,7 @@ def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.dev
         UnknownNameError, CheckpointError: no such model, or not one. UsageError: no such device.
     """
     found = read_checkpoint(find_model(name_or_path, "generator"), kind="generator")
-    return _ready(_filled(lambda: build_backbone(found), found), found, device)
+    return _ready(fill(lambda: build_backbone(found), found), found, device)
 
 
 def load_discriminator(
@@ -89,7 +89,7 @@ def load_discriminator(
     """As `load_backbone`; "portraits-64" means the discriminator trained with the backbone of that name."""
     found = read_checkpoint(find_model(name_or_path, "discriminator"), kind="discriminator")
     config = _config(DiscriminatorConfig, found)
-    return _ready(_filled(lambda: Discriminator(config), found), found, device)
+    return _ready(fill(lambda: Discriminator(config), found), found, device)
 
 
 def build_backbone(checkpoint: Checkpoint) -> Backbone:
@@ -132,8 +132,10 @@ def _config(cls: type[DiscriminatorConfig], found: Checkpoint) -> DiscriminatorC
         ) from cause
 
 
-def _filled(build: Callable[[], M], found: Checkpoint) -> M:
-    """The module with the weights of a checkpoint: it takes the tensors, none are drawn or copied."""
+def fill(build: Callable[[], M], found: Checkpoint) -> M:
+    """The module that `build` gives with a checkpoint's weights: it takes the tensors, none are drawn or
+    copied. Raises CheckpointError where names or shapes disagree.
+    """
     with torch.device("meta"):
         module = build()
     load_weights(module, found.tensors, source=found.path, assign=True)
@@ -144,7 +146,7 @@ def _filled(build: Callable[[], M], found: Checkpoint) -> M:
 
 
 def _ready(module: M, found: Checkpoint, device: str | torch.device) -> M:
-    module.name, module.sha256 = found.path.stem, found.sha256  # type: ignore[assignment]
+    module.name, module.sha256, module.path = found.path.stem, found.sha256, found.path  # type: ignore[assignment]
     return module.eval().requires_grad_(False).to(check_device(device))
 
 

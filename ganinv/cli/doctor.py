@@ -126,4 +126,4 @@ def _models() -> dict[str, str]:
         return {"damaged": cause.message}
     if not models:
         return {"none": "no weights in this checkout"}
-    return {f"{m['name']} ({m['kind']})": f"{m['sha256'][:12]}  {m['path']}" for m in models}
+    return {f"{m['name']} ({', '.join(m['kinds'])})": f"{m['sha256'][:12]}  {m['path']}" for m in models}

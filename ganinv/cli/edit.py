@@ -28,6 +28,7 @@ from ganinv.cli.pictures import (
     PictureSettings,
     invert_opened,
     mask_source,
+    open_generator,
     open_job,
     open_method,
     picture_options,
@@ -78,7 +79,9 @@ class EditSettings:
 @click.option(
     "--feather", type=click.IntRange(min=0), default=0, show_default=True, help="For --keep-known, in pixels."
 )
-@click.option("--backbone", help="Name or file; default: the inversion's own, or portraits-64.")
+@click.option(
+    "--backbone", help="Name or file; default: the inversion's own; for pictures as in 'ganinv invert'."
+)
 @machine_options
 @picture_options
 @out_option
@@ -190,7 +193,7 @@ class Editor:
             check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
             self.directions(backbone)
             return inversion, backbone
-        method = self.method(self.backbone or "portraits-64")
+        method = self.method()
         self.directions(method.backbone)  # a wrong name is told before the picture is inverted
         opened = open_job(job, method.backbone.resolution, self.pictures, self.report)
         inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
@@ -213,8 +216,11 @@ class Editor:
 
         return open_backbone(name, self.device, self.precision)
 
-    def _method(self, name: str) -> InversionMethod:
-        return open_method(self.pictures, self.open(name))
+    def _method(self) -> InversionMethod:
+        if self.backbone:
+            return open_method(self.pictures, self.open(self.backbone), self.report)
+        generator = open_generator(self.pictures, None, self.device, self.precision)
+        return open_method(self.pictures, generator, self.report)
 
     def _directions(self, backbone: Backbone) -> dict[str, Direction]:
         """The directions of a backbone. Raises UnknownNameError where it lacks one that was asked for."""

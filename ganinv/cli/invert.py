@@ -21,9 +21,11 @@ from ganinv.cli.common import (
 )
 from ganinv.cli.pictures import (
     PictureSettings,
+    backbone_option,
     erased_picture,
     invert_opened,
     mask_source,
+    open_generator,
     open_job,
     open_method,
     picture_options,
@@ -44,9 +46,7 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 @click.command("invert", short_help="Complete pictures with erased parts, or invert whole ones.")
 @click.argument("pictures", nargs=-1, required=True)
 @picture_options
-@click.option(
-    "--backbone", default="portraits-64", show_default=True, help="A bundled model's name or a file."
-)
+@backbone_option
 @machine_options
 @click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
 @click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
@@ -56,7 +56,7 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 def command(
     ctx: click.Context,
     pictures: tuple[str, ...],
-    backbone: str,
+    backbone: str | None,
     device: str,
     precision: str,
     feather: int,
@@ -80,9 +80,7 @@ def command(
     options |= {"feather": feather, "raw": raw, "out": str(out)}
     report = Report(as_json, [job.path for job in jobs], options)
 
-    from ganinv.cli.machine import open_backbone
-
-    method = open_method(settings, open_backbone(backbone, device, precision))
+    method = open_method(settings, open_generator(settings, backbone, device, precision), report)
     run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
     report.finish(ctx)
 

@@ -30,7 +30,7 @@ def list_models(as_json: bool) -> None:
     if not models:
         click.echo("no models in this checkout")
     for model in models:
-        click.echo(f"{model['name']}  {model['kind']}  {model['bytes'] / 1e6:.1f} MB")
+        click.echo(f"{model['name']}  {', '.join(model['kinds'])}  {model['bytes'] / 1e6:.1f} MB")
         click.echo(f"    sha256 {model['sha256']}\n    {model['path']}")
         if "origin" in model:
             click.echo(f"    from {model['origin']}, licence {model['licence'] or 'not told'}")
@@ -53,7 +53,7 @@ def add(name: str, source: str, licence: str | None, allow_http: bool) -> None:
     if name in {model.name for model in bundled_models()}:
         raise UsageError(f"{name!r} is a model of the package; choose another name")
     model = add_model(name, source, licence=licence, allow_http=allow_http)
-    click.echo(f"{model.name}  {model.kind}\n    sha256 {model.sha256}\n    {model.path}")
+    click.echo(f"{model.name}  {', '.join(model.kinds)}\n    sha256 {model.sha256}\n    {model.path}")
 
 
 @command.command("remove")
@@ -145,7 +145,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def model_table() -> list[dict[str, Any]]:
-    """{name, kind, path, sha256, bytes} of every model; of stored ones licence and origin too. Raises
+    """{name, kinds, path, sha256, bytes} of every model; of stored ones licence and origin too. Raises
     CheckpointError for a damaged one.
     """
     from ganinv.api import bundled_models
@@ -153,7 +153,12 @@ def model_table() -> list[dict[str, Any]]:
     from ganinv.store import stored_models
 
     table: list[dict[str, Any]] = [
-        {"name": model.name, "kind": model.kind, "path": str(model.path), "sha256": sha256_file(model.path)}
+        {
+            "name": model.name,
+            "kinds": (model.kind,),
+            "path": str(model.path),
+            "sha256": sha256_file(model.path),
+        }
         for model in bundled_models()
     ]
     table += [{**model._asdict(), "path": str(model.path)} for model in stored_models()]

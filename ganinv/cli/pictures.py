@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, options, step_bar
-from ganinv.errors import InputError, UnknownNameError, UsageError
+from ganinv.errors import CheckpointError, InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 # Below this, in dB, the known pixels are so far off that the picture cannot be of the backbone's kind.
 _FOREIGN_PSNR = 12.0
+
+DEFAULT_BACKBONE = "portraits-64"
+backbone_option = click.option(
+    "--backbone",
+    metavar="NAME|FILE",
+    help="Generator; default: the one in the file of --weights, if any, else portraits-64.",
+)
 
 picture_options = options(
     click.option("--method", default="diverse-inpaint", show_default=True, help="See 'ganinv plugins'."),
@@ -92,7 +99,22 @@ class PictureSettings:
         return asdict(self)
 
 
-def open_method(settings: PictureSettings, backbone: Backbone) -> InversionMethod:
+def open_generator(settings: PictureSettings, backbone: str | None, device: str, precision: str) -> Backbone:
+    """The backbone asked for; where none is, the generator in the file of --weights, or the default one.
+
+    Raises what `ganinv.cli.machine.open_backbone` raises.
+    """
+    from ganinv.cli.machine import open_backbone
+
+    if backbone is None and settings.weights is not None:
+        try:
+            return open_backbone(settings.weights, device, precision)
+        except (CheckpointError, UnknownNameError):
+            pass  # most weights hold no generator; what else is wrong with them the method tells
+    return open_backbone(backbone or DEFAULT_BACKBONE, device, precision)
+
+
+def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -> InversionMethod:
     """The method that the options name, with its refiner if any.
 
     Raises what `ganinv.api.load_method` raises, and ConfigError.
@@ -102,13 +124,15 @@ def open_method(settings: PictureSettings, backbone: Backbone) -> InversionMetho
     pairs = settings.options if settings.steps is None else (*settings.options, f"steps={settings.steps}")
     options = _parsed(settings.method, pairs)
     options |= {} if settings.weights is None else {"weights": settings.weights}
+    if settings.refine is None and settings.refine_options:
+        raise UsageError("--refine-option needs --refine: type --refine pti as well")
+    refine = _parsed(settings.refine, settings.refine_options, refiner=True) if settings.refine else {}
+    method = load_method(settings.method, backbone=backbone, **options)
+    if settings.samples > 1 and not method.diverse:
+        report.note(f"Note: {method.name} has one answer: all {settings.samples} samples are the same")
     if settings.refine is None:
-        if settings.refine_options:
-            raise UsageError("--refine-option needs --refine: type --refine pti as well")
-        return load_method(settings.method, backbone=backbone, **options)
-    refine = _parsed(settings.refine, settings.refine_options, refiner=True)
-    embedder = load_method(settings.method, backbone=backbone, **options)
-    return load_method(settings.refine, backbone=backbone, **(refine | {"embedder": embedder}))
+        return method
+    return load_method(settings.refine, backbone=backbone, **(refine | {"embedder": method}))
 
 
 def _parsed(name: str, pairs: Sequence[str], refiner: bool = False) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_models_list(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(bench.run("models", "list", "--json").stdout)
     row = next(row for row in rows if row["path"] == str(bench.backbone))
     data = bench.backbone.read_bytes()
-    assert (row["name"], row["kind"]) == ("tiny-16", "generator")
+    assert (row["name"], row["kinds"]) == ("tiny-16", ["generator"])
     assert row["sha256"] == hashlib.sha256(data).hexdigest()
     assert row["bytes"] == len(data)
     text = bench.run("models", "list").stdout
@@ -45,7 +45,7 @@ def test_bundled_models_are_listed(bench: Any) -> None:
     if not (BUNDLED / "portraits-64.safetensors").is_file():
         pytest.skip("weights not in this checkout")
     rows = json.loads(bench.run("models", "list", "--json").stdout)
-    kinds = {row["kind"] for row in rows if row["name"].startswith("portraits-64")}
+    kinds = {row["kinds"][0] for row in rows if row["name"].startswith("portraits-64")}
     assert {"generator", "discriminator", "judge", "diverse-inpaint"} <= kinds
     assert len(rows) == len(bundled_models())
     assert all(row["bytes"] <= 16_000_000 for row in rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ganinv.encoders.loading import load_encoder
 from ganinv.inversion import Inversion
 
 
@@ -67,3 +69,54 @@ def test_what_cannot_be_is_told(bench: Any, arguments: tuple[object, ...], text:
     result = invert(bench, *arguments)
     assert result.exit_code == 2 and text in result.stderr, result.stderr
     assert not (bench.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("psp_tiny_64", "psp"), ("e4e_tiny_64", "e4e"), ("restyle_psp_tiny_64", "restyle")]
+)
+def test_published_encoders(bench: Any, shared: Path, name: str, method: str) -> None:
+    """A picture is inverted with the encoder's own generator, then edited; --weights alone names both."""
+    file = shared / f"fixtures/parity/encoders/{name}.pt"
+    picture = bench.picture("me.png", (64, 64))
+    arguments = ("--method", method, "--mask", "centre", "--samples", 2, "--out", bench.folder / "out")
+    result = bench.run("invert", picture, "--weights", file, *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert f"Note: {method} has one answer: all 2 samples are the same" in result.stderr
+    path = bench.folder / "out" / "me.inversion.safetensors"
+    first = Inversion.load(path)
+    assert first.backbone["name"] == name and first.method["sha256"] == first.backbone["sha256"]
+    assert torch.equal(first.ws[:, 0], first.ws[:, 1])
+    again = bench.run(
+        "invert", picture, "--backbone", file, *arguments, "--refine", "pti", "--refine-option", "steps=2"
+    )
+    assert again.exit_code == 0, again.stderr
+    assert Inversion.load(path).tuned and torch.equal(Inversion.load(path).ws, first.ws)
+    torch.save(torch.nn.functional.normalize(torch.ones(1, 12)), bench.folder / "tall.pt")
+    edit = ("--direction", bench.folder / "tall.pt", "--strength", 1, "--out", bench.folder / "edits")
+    assert bench.run("edit", path, "--backbone", file, *edit).exit_code == 0
+    assert bench.run("edit", picture, "--weights", file, "--method", method, *edit).exit_code == 0
+
+
+def test_a_stored_encoder_file_is_both(bench: Any, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANINV_HOME", str(bench.folder / "home"))
+    file = shared / "fixtures/parity/encoders/e4e_tiny_64.pt"
+    added = bench.run("models", "add", "small-e4e", file)
+    assert added.exit_code == 0 and "small-e4e  encoder, generator" in added.stdout
+    picture = bench.picture("me.png", (64, 64))
+    for named in ("--backbone", "--weights"):
+        result = bench.run(
+            "invert", picture, "--method", "e4e", named, "small-e4e", "--out", bench.folder / named[2:]
+        )
+        assert result.exit_code == 0, result.stderr
+    result = bench.run(
+        "invert", picture, "--method", "psp", "--backbone", "small-e4e", "--out", bench.folder / "no"
+    )
+    assert result.exit_code == 2 and "type --method e4e" in result.stderr
+
+
+def test_an_encoder_keeps_its_numbers(bench: Any, shared: Path) -> None:
+    file, out = shared / "fixtures/parity/encoders/e4e_tiny_64.pt", bench.folder / "encoder.safetensors"
+    assert bench.run("models", "convert", file, out, "--part", "encoder").exit_code == 0
+    before, after = load_encoder(file), load_encoder(out)
+    assert before.config == after.config and after.family == "e4e"
+    assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())

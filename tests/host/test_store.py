@@ -16,6 +16,7 @@ def test_add_find_remove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     source = next(model.path for model in bundled_models() if model.kind == "generator")
     added = add_model("mine", str(source), licence="CC0")
     assert stored_models() == [added] and added.licence == "CC0" and added.origin == str(source.resolve())
+    assert added.kinds == ("generator",)
     assert find_model("mine", "generator") == added.path and load_backbone("mine").sha256 == added.sha256
     with pytest.raises(UsageError, match="already"):
         add_model("mine", str(source))

@@ -77,13 +77,6 @@ def test_layout_of_stylegan2_ada(shared: Path, name: str) -> None:
     assert config.architecture == name.split("_")[2]
 
 
-def test_layout_of_the_styleres_generator(shared: Path) -> None:
-    _, tensors = layout(shared, "styleres_1024")
-    own = {k.removeprefix("generator_smooth: "): v for k, v in tensors.items() if "generator_smooth" in k}
-    own = {k: v for k, v in own.items() if ".modify_feature_" not in k}
-    assert check_accounted(nvidia.generator_from_tensors("generator_smooth", own)).resolution == 1024
-
-
 def state(path: Path) -> dict[str, Tensor]:
     """rosinality's names for the tiny generator of 16 px."""
     names = rosinality._generator_names(2, 2)
