@@ -1,5 +1,5 @@
-"""Signal processing of StyleGAN3 (Karras et al. 2021, arXiv 2106.12423): what each layer's band, sampling rate
-and size are, and the low-pass filters that follow from them.
+"""Signal processing of StyleGAN3 (Karras et al. 2021, arXiv 2106.12423): each layer's band, sampling rate and
+size, and the low-pass filters that follow from them.
 
 Frequencies are in cycles, and sampling rates in samples, per side of the picture.
 """

@@ -1,5 +1,5 @@
-"""The input of StyleGAN3: sinusoids of fixed frequencies on an endless plane, moved and turned by w (Karras et
-al. 2021, arXiv 2106.12423, section 3.1 and appendix F).
+"""The input of StyleGAN3: sinusoids of fixed frequencies on an endless plane, moved and turned by w (Karras
+et al. 2021, arXiv 2106.12423, section 3.1 and appendix F).
 """
 
 from __future__ import annotations

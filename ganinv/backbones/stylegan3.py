@@ -34,7 +34,7 @@ class StyleGAN3Config:
     """
 
     resolution: int = 64
-    """Side of the picture in pixels, a power of two of at least 8."""
+    """Side of the picture in pixels, a power of two from 8 to 8192."""
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 2
@@ -72,15 +72,15 @@ class StyleGAN3Config:
     conv_clamp: float | None = 256.0
     """Largest magnitude of an activation (used with half precision); None = no limit."""
     magnitude_ema_beta: float = 0.999
-    """Rate at which activation magnitudes were tracked in training. Kept only: their values are in the file."""
+    """Rate at which activation magnitudes were tracked in training. Kept only: the file has their values."""
     num_fp16_res: int = 4
     """How many rates, from the largest down, were trained in half precision. Kept only: we compute in single
     precision.
     """
 
     def __post_init__(self) -> None:
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution {self.resolution} is not a power of two of at least 8")
+        if not 8 <= self.resolution <= 8192 or self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution {self.resolution} is not a power of two from 8 to 8192")
         ranges = {
             "mapping_layers": (1, 64),
             "num_layers": (1, 64),
@@ -101,9 +101,11 @@ class StyleGAN3Config:
                 f"first_cutoff {self.first_cutoff} is not above 0 and at most first_stopband "
                 f"{self.first_stopband} and half the resolution"
             )
-        if not self.first_stopband <= last * self.last_stopband_rel < math.inf or self.last_stopband_rel < 1:
+        rises = 1 <= self.first_stopband <= last * self.last_stopband_rel < math.inf
+        if not rises or self.last_stopband_rel < 1:
             raise ValueError(
-                f"last_stopband_rel {self.last_stopband_rel} is not at least 1, or ends below first_stopband"
+                f"first_stopband {self.first_stopband} and last_stopband_rel {self.last_stopband_rel} are not "
+                f"possible; both must be at least 1, and the first at most {last:g} times the second"
             )
 
     @property
@@ -267,7 +269,7 @@ class StyleGAN3Generator(MappedBackbone):
         x = self.synthesis.input(first).to(self.compute_dtype)
         features: dict[int, Tensor] = {}
         for place, (name, w) in enumerate(zip(self.synthesis.layer_names, codes, strict=True)):
-            layer, side = self.synthesis.layer(name), side_of.get(place)
+            layer, side = self.synthesis.layer(name), side_of.get(place, 0)
             x = layer(x.float() if layer.geometry.is_torgb else x, w)
             if side in inject:
                 x = _injected(x, side, inject[side])

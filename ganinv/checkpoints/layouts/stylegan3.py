@@ -56,8 +56,9 @@ def generator_from_module(name: str, module: PersistentModule) -> Part:
     tensors = module.tensors()
     synthesis = module.children()["synthesis"]
     layers = _layers(name, synthesis)
-    if synthesis.attribute("img_channels") != 3:
-        raise CheckpointError(f"its {name} draws {_told(synthesis.attribute('img_channels'))} channels, not RGB")
+    colours = synthesis.attribute("img_channels")
+    if colours != 3:
+        raise CheckpointError(f"its {name} draws {_told(colours)} channels, not RGB")
     try:
         config = StyleGAN3Config(
             **mapping_config(tensors, mapping_lr_of(module)), **_settings(synthesis, list(layers.values()))
@@ -150,8 +151,8 @@ def _check_geometry(
     for place, what, theirs, ours in found:
         if not _agree(theirs, ours):
             raise CheckpointError(
-                f"its {name} has {what} {_told(theirs)} in {place}, where StyleGAN3's rules give {_told(ours)}: "
-                "networks made by other rules are not known"
+                f"its {name} has {what} {_told(theirs)} in {place}, where StyleGAN3's rules give "
+                f"{_told(ours)}: networks made by other rules are not known"
             )
 
 
