@@ -77,6 +77,7 @@ class OpenedPicture:
     """A picture and its mask at backbone size.
 
     image: float32 (1, 3, S, S) in [-1, 1]. hole: float32 (1, 1, S, S), 1 = erased.
+    content: height and width of the middle part that holds the picture, black being around it; None = all.
     working: uint8 (1, S, S, 3), what known pixels of a composite equal bit for bit. notes: what was done to
     them.
     """
@@ -85,6 +86,7 @@ class OpenedPicture:
     hole: Tensor
     working: images.Bytes
     notes: tuple[str, ...]
+    content: tuple[int, int] | None = None
 
 
 def method_names() -> tuple[str, ...]:
@@ -152,6 +154,7 @@ def open_picture(
     mask: str | Path | None = None,
     fit: str = "refuse",
     polarity: str = "erase-white",
+    content: tuple[int, int] | None = None,
 ) -> OpenedPicture:
     """Opens a picture, and a mask for it, at backbone size.
 
@@ -160,6 +163,9 @@ def open_picture(
         mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; None for
             none.
         fit: what to do with a picture that is not square: "refuse", "crop" or "pad".
+        content: for generators whose pictures fill only a middle part (height, width), as those of cars do
+            (384, 512): `method.content`, or what you know of the generator. The picture then has these
+            proportions, and the rest stays black and known.
         polarity: "erase-white" or "keep-white".
 
     Raises:
@@ -173,8 +179,11 @@ def open_picture(
         found = images.alpha_mask(picture)
     else:
         found = images.read_mask(mask, (shape[0], shape[1]), polarity)
-    square = images.fit_square(picture, fit)
-    working = images.resize(square.pixels, size)
-    hole = images.resize_hole(images.fit_array(found.hole, fit), size)
-    notes = (*square.notes, *found.notes, *(images.hole_notes(hole) if mask is not None else ()))
-    return OpenedPicture(to_tensor(working), torch.tensor(hole)[None, None].float(), working[None], notes)
+    shape = content or (size, size)
+    images.middle(size, content)  # refuses what does not fit
+    fitted = images.fit_shape(picture, fit, shape)
+    working = images.embed(images.resize(fitted.pixels, shape), size)
+    hole = images.resize_hole(images.fit_array(found.hole, fit, shape), shape)
+    notes = (*fitted.notes, *found.notes, *(images.hole_notes(hole) if mask is not None else ()))
+    holes = torch.tensor(images.embed(hole, size))[None, None].float()
+    return OpenedPicture(to_tensor(working), holes, working[None], notes, content)

@@ -7,6 +7,7 @@ True = erased. Eight-bit values are rounded, never truncated: `to_uint8(to_tenso
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,40 +77,81 @@ def read_picture(path: str | Path, *, background: int = 255) -> Picture:
     return Picture(*decode(path, data, background))
 
 
-def fit_square(picture: Picture, mode: str = "refuse") -> Picture:
-    """A square picture: unchanged if it is one, else refused, cropped to its centre, or padded at its edges.
+def fit_shape(picture: Picture, mode: str = "refuse", shape: tuple[int, int] = (1, 1)) -> Picture:
+    """A picture in the proportions of `shape` (height, width): unchanged if it has them, else refused,
+    cropped to its middle, or padded at its edges.
 
     Raises:
-        InputError: not square and `mode` is "refuse". UsageError: an unknown mode.
+        InputError: other proportions and `mode` is "refuse". UsageError: an unknown mode.
     """
-    height, width = picture.pixels.shape[:2]
-    if height == width and mode in FITS:
+    pixels = fit_array(picture.pixels, mode, shape)
+    if pixels is picture.pixels:
         return picture
-    pixels = fit_array(picture.pixels, mode)
-    alpha = None if picture.alpha is None else fit_array(picture.alpha, mode)
-    note = f"the picture of {width} x {height} was {'cropped' if mode == 'crop' else 'padded'} to a square"
+    alpha = None if picture.alpha is None else fit_array(picture.alpha, mode, shape)
+    height, width = picture.pixels.shape[:2]
+    done = "cropped" if mode == "crop" else "padded"
+    aim = _proportions(shape)
+    note = f"the picture of {width} x {height} was {done} to {'a ' * (aim == 'square')}{aim}"
     return replace(picture, pixels=pixels, alpha=alpha, notes=(*picture.notes, note))
 
 
-def fit_array(array: npt.NDArray[Any], mode: str) -> npt.NDArray[Any]:
-    """`fit_square` for an array (H, W, ...), such as a picture's hole; padding is never erased."""
+def fit_array(array: npt.NDArray[Any], mode: str, shape: tuple[int, int] = (1, 1)) -> npt.NDArray[Any]:
+    """`fit_shape` for an array (H, W, ...), such as a picture's hole; padding is never erased."""
     height, width = array.shape[:2]
     if mode not in FITS:
         raise UsageError(f"unknown fit {mode!r}; type --fit refuse, crop or pad")
-    if height == width:
+    tall, wide = _smallest(shape)
+    if abs(height * wide - width * tall) < max(tall, wide):  # less than a pixel off
         return array
     if mode == "refuse":
-        raise InputError(f"the picture is {width} x {height}, not square; type --fit crop or --fit pad")
+        raise InputError(
+            f"the picture is {width} x {height}, not {_proportions(shape)}; type --fit crop or --fit pad"
+        )
+    taller = height * wide > width * tall
     if mode == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return np.ascontiguousarray(array[top : top + side, left : left + side])
-    side = max(height, width)
-    above, left = (side - height) // 2, (side - width) // 2
-    spread = ((above, side - height - above), (left, side - width - left)) + ((0, 0),) * (array.ndim - 2)
+        new = (round(width * tall / wide), width) if taller else (height, round(height * wide / tall))
+        top, left = (height - new[0]) // 2, (width - new[1]) // 2
+        return np.ascontiguousarray(array[top : top + new[0], left : left + new[1]])
+    new = (height, round(height * wide / tall)) if taller else (round(width * tall / wide), width)
+    above, before = (new[0] - height) // 2, (new[1] - width) // 2
+    spread = [(above, new[0] - height - above), (before, new[1] - width - before)]
+    spread += [(0, 0)] * (array.ndim - 2)
     if array.dtype == np.bool_:
         return np.pad(array, spread)
     return np.pad(array, spread, mode="edge")
+
+
+def _smallest(shape: tuple[int, int]) -> tuple[int, int]:
+    common = math.gcd(*shape)
+    return shape[0] // common, shape[1] // common
+
+
+def _proportions(shape: tuple[int, int]) -> str:
+    tall, wide = _smallest(shape)
+    return "square" if tall == wide else f"{wide} : {tall}"
+
+
+def middle(size: int, content: tuple[int, int] | None) -> tuple[slice, slice]:
+    """Rows and columns of the middle `content` (height, width) of a picture of `size` px; None is all of it.
+
+    Raises:
+        UsageError: it does not lie inside the picture.
+    """
+    height, width = content or (size, size)
+    if not (0 < height <= size and 0 < width <= size):
+        raise UsageError(f"content of {height}x{width} does not fit into pictures of {size} px")
+    top, left = (size - height) // 2, (size - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
+def embed(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """An array (h, w, ...) in the middle of zeros (size, size, ...): black, or not erased."""
+    rows, columns = middle(size, (array.shape[0], array.shape[1]))
+    if array.shape[:2] == (size, size):
+        return array
+    whole = np.zeros((size, size, *array.shape[2:]), array.dtype)
+    whole[rows, columns] = array
+    return whole
 
 
 def resize(pixels: Bytes, size: int | tuple[int, int]) -> Bytes:

@@ -34,6 +34,7 @@ class Inversion:
 
     ws: float32 (N, K, num_ws, w_dim). seeds: one per sample.
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
+    content: height and width of the middle part that holds the picture, black being around it; None = all.
     noise: which noise the generator is run with; "random" is drawn from the first seed.
     features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
@@ -48,6 +49,7 @@ class Inversion:
     seeds: tuple[int, ...]
     working: Tensor
     hole: Tensor
+    content: tuple[int, int] | None = None
     noise: Noise = "const"
     features: Mapping[int, Tensor] = field(default_factory=dict)
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
@@ -71,6 +73,10 @@ class Inversion:
             raise ValueError(
                 f"hole is {hole.dtype} {list(hole.shape)}; expected uint8 {[n, 1, *working.shape[2:]]}"
             )
+        if self.content and not all(
+            0 < part <= whole for part, whole in zip(self.content, working.shape[2:], strict=True)
+        ):
+            raise ValueError(f"content {self.content} does not fit into {list(working.shape[2:])}")
         for side, feature in self.features.items():
             if feature.ndim != 5 or feature.shape[:2] != (n, k) or feature.shape[3:] != (side, side):
                 raise ValueError(
@@ -103,6 +109,7 @@ class Inversion:
         tensors |= {f"{_TUNED}{name}": change for name, change in self.tuned.items()}
         header = {
             "seeds": list(self.seeds),
+            "content": None if self.content is None else list(self.content),
             "noise": self.noise,
             "backbone": dict(self.backbone),
             "method": dict(self.method),
@@ -124,6 +131,7 @@ class Inversion:
                 seeds=tuple(int(seed) for seed in header["seeds"]),
                 working=tensors["working"],
                 hole=tensors["hole"],
+                content=_size(header.get("content")),
                 noise=header["noise"],
                 features={int(k[len(_FEATURES) :]): v for k, v in tensors.items() if k.startswith(_FEATURES)},
                 # read as float32; the file holds half precision, so nothing is lost
@@ -136,6 +144,13 @@ class Inversion:
             ) from cause
         except (TypeError, ValueError) as cause:
             raise CheckpointError(f"{path} is not a valid inversion: {cause}") from cause
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = value
+    return int(height), int(width)
 
 
 def backbone_record(backbone: Backbone) -> dict[str, Any]:

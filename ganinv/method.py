@@ -19,6 +19,13 @@ Progress = Callable[[str, int, int], None]
 """Called by slow methods with what they do ("optimize"), the steps done and the steps in all."""
 
 
+def check_label(backbone: Backbone, label: int | None) -> None:
+    """Raises UsageError where `label` is not one of the backbone's classes; None always is."""
+    if label is not None and not 0 <= label < backbone.c_dim:
+        classes = f"classes 0 to {backbone.c_dim - 1}" if backbone.c_dim else "no classes"
+        raise UsageError(f"label {label} is not possible: the backbone {backbone.name!r} has {classes}")
+
+
 class InversionMethod(ABC):
     """Finds codes of pictures.
 
@@ -27,6 +34,8 @@ class InversionMethod(ABC):
 
     name: the registered name. version: of the method, kept in its results.
     backbone: the generator it works with. diverse: whether the samples of one picture differ inside the hole.
+    content: height and width of the middle part of the backbone's pictures that it was made for, where they
+        do not fill the square (cars: 384 x 512 of 512); None = all of it. See `ganinv.api.open_picture`.
     progress: told of each step by methods that take many, if it is set.
     """
 
@@ -34,6 +43,7 @@ class InversionMethod(ABC):
     version: str = "0"
     diverse: bool = False
     backbone: Backbone
+    content: tuple[int, int] | None = None
     progress: Progress | None = None
 
     @abstractmethod

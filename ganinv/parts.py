@@ -17,7 +17,15 @@ from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import Direction, apply, load_directions, read_directions, write_directions
 from ganinv.encoders.ir_se import IRSEBody, IRSEConfig
 from ganinv.encoders.layerwise import LayerwiseLinear
-from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig, pyramid_preset, style_groups
+from ganinv.encoders.loading import load_encoder
+from ganinv.encoders.published import PublishedEncoder
+from ganinv.encoders.pyramid import (
+    PyramidEncoder,
+    PyramidEncoderConfig,
+    from_first,
+    pyramid_preset,
+    style_groups,
+)
 from ganinv.errors import (
     BackboneMismatchError,
     CheckpointError,
@@ -32,8 +40,10 @@ from ganinv.errors import (
 from ganinv.files import atomic_write
 from ganinv.images import (
     composite,
+    embed,
     fit_array,
-    fit_square,
+    fit_shape,
+    middle,
     read_mask,
     read_picture,
     resize,
@@ -45,7 +55,7 @@ from ganinv.images import (
 )
 from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
-from ganinv.method import InversionMethod
+from ganinv.method import InversionMethod, check_label
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 
@@ -71,6 +81,7 @@ __all__ = [
     "Noise",
     "OutputError",
     "PluginError",
+    "PublishedEncoder",
     "PyramidEncoder",
     "PyramidEncoderConfig",
     "Registry",
@@ -84,18 +95,23 @@ __all__ = [
     "bundled_models",
     "check_backbone",
     "check_device",
+    "check_label",
     "composite",
+    "embed",
     "find_model",
     "fit_array",
-    "fit_square",
+    "fit_shape",
     "fixed_hole",
     "free_form",
     "free_form_batch",
+    "from_first",
     "load_backbone",
     "load_config",
     "load_directions",
     "load_discriminator",
+    "load_encoder",
     "load_weights",
+    "middle",
     "named_hole",
     "normal",
     "normalize_second_moment",

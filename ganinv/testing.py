@@ -60,7 +60,7 @@ def check_method(method: InversionMethod) -> None:
     backbone = method.backbone
     device = next(backbone.parameters()).device
     with torch.no_grad():
-        codes = backbone.map(sample_z(1, 2, backbone.z_dim).to(device))
+        codes = backbone.map(sample_z(1, 2, backbone.z_dim).to(device), backbone.classes(2))
         images = to_tensor(to_uint8(backbone.synthesize(codes).images)).to(device)
     holes = torch.zeros(2, 1, *images.shape[2:], device=device)
     holes[..., : images.shape[3] // 2] = 1

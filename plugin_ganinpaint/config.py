@@ -13,6 +13,7 @@ from ganinv.parts import (
     CheckpointError,
     ConfigError,
     PyramidEncoderConfig,
+    build_config,
     pyramid_preset,
     sample_z,
 )
@@ -31,6 +32,14 @@ class EncoderOptions:
     """"ir-se-50", "small" or "tiny"; see ganinv/encoders/pyramid.py."""
     input_size: int = 64
     """Side in pixels of the picture that the encoder sees; larger ones are pooled to it."""
+    shape: PyramidEncoderConfig | None = None
+    """Full shape, in place of the preset's: that of the published encoder it started from."""
+    codes: str = "absolute"
+    """"offsets": codes from the second on are added to the first one, as in e4e."""
+
+    def __post_init__(self) -> None:
+        if self.codes not in ("absolute", "offsets"):
+            raise ConfigError(f"encoder codes are {self.codes!r}; possible: absolute, offsets")
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class NetworkConfig:
     """Channels of the backbone's blocks at the skip resolutions."""
     w_std: float = 1.0
     """Root mean square of w - w_avg of the backbone's own codes: the unit in which the networks see codes."""
+    content: tuple[int, int] | None = None
+    """Height and width of the middle part of the backbone's pictures that holds content; None = all of it."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     mixing: MixingOptions = field(default_factory=MixingOptions)
     skip: SkipOptions = field(default_factory=SkipOptions)
@@ -105,6 +116,8 @@ class NetworkConfig:
         preset: str | None = None,
         gate: bool = True,
         skip_resolutions: Sequence[int] | None = None,
+        encoder: EncoderOptions | None = None,
+        content: tuple[int, int] | None = None,
     ) -> NetworkConfig:
         """The networks that suit `backbone`.
 
@@ -113,6 +126,8 @@ class NetworkConfig:
             gate: False for the ablation without a gate.
             skip_resolutions: blocks that get skip features; None: those of 32, 64 and 128 that are at most
                 half the backbone's resolution (half of it where none is).
+            encoder: of the encoder, in place of the preset's.
+            content: middle part (height, width) of the pictures that holds content; None: all of it.
 
         Raises:
             ConfigError: a skip resolution that the backbone does not have, or above half its side.
@@ -126,13 +141,32 @@ class NetworkConfig:
             w_dim=backbone.w_dim,
             feature_channels={r: backbone.feature_channels[r] for r in resolutions},
             w_std=code_spread(backbone),
-            encoder=EncoderOptions(preset=preset, input_size=min(size, LARGE)),
+            content=content,
+            encoder=encoder or EncoderOptions(preset=preset, input_size=min(size, LARGE)),
             mixing=_mixing_options(backbone, preset, gate),
             skip=_skip_options(preset, min(size, max(LARGE, 2 * resolutions[-1])), resolutions),
         )
 
+    def __post_init__(self) -> None:
+        parts = [part * self.encoder.input_size for part in self.content or ()]
+        if any(part % self.resolution or part > self.resolution * self.encoder.input_size for part in parts):
+            raise ConfigError(
+                f"content {self.content} of {self.resolution} px does not fall on whole pixels of the "
+                f"encoder's {self.encoder.input_size} px"
+            )
+
+    @property
+    def encoder_content(self) -> tuple[int, int] | None:
+        """`content` in pixels of the encoder's input."""
+        if self.content is None:
+            return None
+        height, width = (part * self.encoder.input_size // self.resolution for part in self.content)
+        return height, width
+
     def pyramid(self) -> PyramidEncoderConfig:
         """The encoder's full configuration: four channels in, one style a layer out."""
+        if self.encoder.shape is not None:
+            return self.encoder.shape
         return pyramid_preset(
             self.encoder.preset,
             in_channels=4,
@@ -155,17 +189,8 @@ class NetworkConfig:
             CheckpointError: an entry is missing or not known.
         """
         try:
-            skip: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in data["skip"].items()
-            }
-            parts = {
-                "encoder": EncoderOptions(**data["encoder"]),
-                "mixing": MixingOptions(**data["mixing"]),
-                "skip": SkipOptions(**skip),
-                "feature_channels": {int(r): int(c) for r, c in data["feature_channels"].items()},
-            }
-            return cls(**{**data, **parts})
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            return build_config(cls, data)
+        except ConfigError as error:
             raise CheckpointError(
                 f"the network description in this diverse-inpaint file does not fit: {error}"
             ) from error
@@ -175,8 +200,7 @@ def code_spread(backbone: Backbone, count: int = 2048) -> float:
     """Root mean square of w - w_avg over `count` codes of fixed seeds."""
     with torch.no_grad():
         z = sample_z(0, count, backbone.z_dim).to(backbone.w_avg.device)
-        c = torch.zeros(count, backbone.c_dim, device=z.device) if backbone.c_dim else None
-        w = backbone.map(z, c)[:, 0]
+        w = backbone.map(z, backbone.classes(count))[:, 0]
         return max(float((w - backbone.w_avg).square().mean().sqrt()), 1e-6)
 
 

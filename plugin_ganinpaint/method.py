@@ -25,6 +25,7 @@ from ganinv.parts import (
     InversionMethod,
     UsageError,
     backbone_record,
+    check_label,
     run_versions,
     sample_seeds,
     sample_z,
@@ -45,6 +46,8 @@ class DiverseInpaintConfig:
     """1 leaves the skip features out, 2 demands them, None uses what the weight file has."""
     chunk: int = 8
     """Pictures in one pass of the generator: bounds the memory. Another chunk may change the last bits."""
+    label: int | None = None
+    """Class of the random codes, for generators that have classes; None = each in turn."""
 
     def __post_init__(self) -> None:
         if self.stage not in (None, 1, 2):
@@ -75,7 +78,9 @@ class DiverseInpaint(InversionMethod):
                 f"the weight file {networks.name!r} holds stage 1 only; "
                 "type stage=1, or train stage 2 from it"
             )
+        check_label(backbone, self.config.label)
         self.skip = None if self.config.stage == 1 else networks.skip
+        self.content = networks.config.content
 
     @torch.no_grad()
     def invert(
@@ -126,6 +131,7 @@ class DiverseInpaint(InversionMethod):
             seeds=seeds,
             working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
             hole=hole.to("cpu", torch.uint8),
+            content=self.content,
             noise="const",
             features={
                 r: torch.cat([f[r] for f in features]).unflatten(0, shape)
@@ -143,10 +149,11 @@ class DiverseInpaint(InversionMethod):
         )
 
     def random_codes(self, samples: int, seed: int, truncation: float = 1.0) -> Tensor:
-        """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) only."""
-        device = self.backbone.w_avg.device
-        z = sample_z(seed, samples, self.backbone.z_dim).to(device)
-        c = torch.zeros(samples, self.backbone.c_dim, device=device) if self.backbone.c_dim else None
+        """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) only. Where the
+        generator has classes and none is asked for, row i is of class i, counted round.
+        """
+        z = sample_z(seed, samples, self.backbone.z_dim).to(self.backbone.w_avg.device)
+        c = self.backbone.classes(samples, self.config.label)
         # One row at a time, or the matrix product may round differently for another number of samples.
         rows = [
             self.backbone.map(z[i : i + 1], None if c is None else c[i : i + 1], truncation)
@@ -178,6 +185,7 @@ class DiverseInpaint(InversionMethod):
             "seed": seed,
             "truncation": truncation,
             "chunk": self.config.chunk,
+            "label": self.config.label,
             "stage": 1 if self.skip is None else 2,
             "device": self.backbone.w_avg.device.type,
         }
@@ -188,7 +196,12 @@ class DiverseInpaint(InversionMethod):
 
 
 def build(
-    backbone: Backbone, *, weights: str | Path | None = None, stage: int | None = None, chunk: int = 8
+    backbone: Backbone,
+    *,
+    weights: str | Path | None = None,
+    stage: int | None = None,
+    chunk: int = 8,
+    label: int | None = None,
 ) -> DiverseInpaint:
     """The method with its trained weights; registered as `diverse-inpaint`.
 
@@ -196,12 +209,13 @@ def build(
         weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
         stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
         chunk: pictures in one pass of the generator.
+        label: class of the random codes; None = each in turn.
 
     Raises:
         CheckpointError: no weights for this backbone, or a damaged file.
         BackboneMismatchError: weights of another backbone.
     """
-    config = DiverseInpaintConfig(stage=stage, chunk=chunk)
+    config = DiverseInpaintConfig(stage=stage, chunk=chunk, label=label)
     return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)
 
 

@@ -32,13 +32,15 @@ def shrink_erased(image: Tensor, visible: Tensor, size: int) -> tuple[Tensor, Te
         erased (N, 3, size, size), 0 where nothing is known; visible (N, 1, size, size) of 0 and 1.
 
     Raises:
-        UsageError: `size` is larger than the picture or does not divide its side.
+        UsageError: neither of `size` and the picture's side divides the other.
     """
     erased, known = erase(image, visible), (visible > 0.5).to(image.dtype)
     side = image.shape[-1]
     if side == size:
         return erased, known
-    if size > side or side % size:
+    if size % side == 0:  # pixels are repeated
+        return interpolate(erased, size=size), interpolate(known, size=size)
+    if side % size:
         raise UsageError(f"a picture of {side} px cannot be pooled to {size} px; the size must divide {side}")
     step = side // size
     share = avg_pool2d(known, step)  # (N, 1, size, size): the known share of each cell

@@ -100,6 +100,17 @@ class Backbone(nn.Module, ABC):
         """Pictures `[N, 3, H, W]` of `z` `[N, z_dim]`."""
         return self.synthesize(self.map(z, c, truncation), noise=noise).images
 
+    def classes(self, count: int, label: int | None = None) -> Tensor | None:
+        """Class labels `[count, c_dim]` on the generator's device for as many codes: `label` for all, or each
+        class in its turn. None where the generator has no classes.
+        """
+        if not self.c_dim:
+            return None
+        index = torch.arange(count, device=self.w_avg.device) % self.c_dim
+        if label is not None:
+            index = torch.full_like(index, label)
+        return torch.nn.functional.one_hot(index, self.c_dim).to(self.w_avg.dtype)
+
     def truncate(self, ws: Tensor, truncation: float, cutoff: int | None = None) -> Tensor:
         """Codes `[N, num_ws, w_dim]` with the first `cutoff` (None = all) pulled towards the mean code."""
         if truncation == 1 or cutoff == 0:

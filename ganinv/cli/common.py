@@ -46,6 +46,23 @@ class Finite(click.ParamType):
         return number
 
 
+class Size(click.ParamType):
+    """HEIGHTxWIDTH in pixels."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """(height, width); fails as other click types do."""
+        if isinstance(value, tuple):
+            return value
+        height, _, width = str(value).partition("x")
+        if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+            self.fail(f"{value!r} is not of the form HEIGHTxWIDTH, like 384x512.", param, ctx)
+        return int(height), int(width)
+
+
 def options(*decorators: Decorator) -> Decorator:
     """Several click options as one decorator; --help lists them in the order given."""
 

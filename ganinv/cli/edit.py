@@ -195,7 +195,7 @@ class Editor:
             return inversion, backbone
         method = self.method()
         self.directions(method.backbone)  # a wrong name is told before the picture is inverted
-        opened = open_job(job, method.backbone.resolution, self.pictures, self.report)
+        opened = open_job(job, method, self.pictures, self.report)
         inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
         warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
         return inversion, method.backbone
@@ -243,15 +243,17 @@ class Editor:
         import numpy as np
 
         from ganinv.api import composite, edit, render, to_uint8
+        from ganinv.images import middle
 
         ws = edit(inversion, backbone, edits, directions=self.directions(backbone))
         drawn = to_uint8(render(inversion, backbone, ws).flatten(0, 1))
+        rows, columns = middle(drawn.shape[1], inversion.content)
         if not self.settings.keep_known:
-            return drawn
+            return drawn[:, rows, columns]
         count = inversion.samples
         working = np.repeat(inversion.working.permute(0, 2, 3, 1).numpy(), count, axis=0)
         hole = np.repeat(inversion.hole[:, 0].bool().numpy(), count, axis=0)
-        return composite(drawn, working, hole, self.settings.feather)
+        return composite(drawn, working, hole, self.settings.feather)[:, rows, columns]
 
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]

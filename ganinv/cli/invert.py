@@ -35,7 +35,7 @@ from ganinv.cli.pictures import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import InversionMethod, OpenedPicture
+    from ganinv.api import InversionMethod
 
 # A 64 px picture is a stamp on today's screens.
 _SHEET_TILE = 128
@@ -100,8 +100,9 @@ def _invert(
     import numpy as np
 
     from ganinv.api import composite, to_uint8, write_png
+    from ganinv.images import middle
 
-    opened = open_job(job, method.backbone.resolution, settings, report)
+    opened = open_job(job, method, settings, report)
     extra = {key: report.options[key] for key in ("precision", "feather")}
     inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
@@ -111,6 +112,7 @@ def _invert(
     working = np.repeat(opened.working, settings.samples, axis=0)
     completed = composite(drawn, working, holes, report.options["feather"])
 
+    part = middle(working.shape[1], opened.content)
     raw = bool(report.options["raw"])
     stem = out / job.name
     pictures: list[np.ndarray] = []
@@ -119,18 +121,19 @@ def _invert(
     pictures += [opened.working[0], np.where(holes[0], np.uint8(255), np.uint8(0))]
     *paths, inversion_path, sheet_path = _outputs(stem, settings.samples, raw)
     for path, pixels in zip(paths, pictures, strict=True):
-        write_png(path, pixels)
+        write_png(path, pixels[part])
     inversion.save(inversion_path)
-    write_png(sheet_path, _sheet(opened, completed))
+    tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
+    write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
     return [*paths, inversion_path, sheet_path]
 
 
-def _sheet(opened: OpenedPicture, completed: np.ndarray) -> np.ndarray:
+def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
     """The picture, the picture with its hole in grey (if there is one), then the samples; uint8 (H, W, 3)."""
     from ganinv.images import resize, sheet
 
-    tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
-    size = max(_SHEET_TILE, completed.shape[1])
-    tiles = [resize(tile, size) for tile in tiles]
+    height, width = tiles[0].shape[:2]
+    larger = max(1.0, _SHEET_TILE / width)
+    tiles = [resize(tile, (round(height * larger), round(width * larger))) for tile in tiles]
     rows = [tiles[start : start + _SHEET_COLUMNS] for start in range(0, len(tiles), _SHEET_COLUMNS)]
-    return sheet(rows, gap=max(4, size // 32))
+    return sheet(rows, gap=max(4, round(width * larger) // 32))

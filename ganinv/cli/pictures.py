@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, options, step_bar
+from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, Size, options, step_bar
 from ganinv.errors import CheckpointError, InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,12 @@ picture_options = options(
         type=click.Choice(["refuse", "crop", "pad"]),
         default="refuse",
         show_default=True,
-        help="What to do with a picture that is not square.",
+        help="What to do with a picture that is not square (or of other proportions than --content).",
+    ),
+    click.option(
+        "--content",
+        type=Size(),
+        help="Middle part of the backbone's pictures that is used, 384x512 for cars; default: the method's.",
     ),
     click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Per picture."),
     click.option(
@@ -90,6 +95,7 @@ class PictureSettings:
     mask: str | None
     mask_polarity: str
     fit: str
+    content: tuple[int, int] | None
     samples: int
     seed: int
     truncation: float
@@ -170,8 +176,9 @@ def mask_source(spec: str | None) -> tuple[str, Path | None]:
     raise UnknownNameError("mask", spec, ["alpha", *MASK_NAMES], hint="Or give a mask file.")
 
 
-def open_job(job: Job, size: int, settings: PictureSettings, report: Report) -> OpenedPicture:
-    """The picture and its mask at backbone size, with a note for each thing that was done to them.
+def open_job(job: Job, method: InversionMethod, settings: PictureSettings, report: Report) -> OpenedPicture:
+    """The picture and its mask at the size of the method's backbone, with a note for each thing that was done
+    to them.
 
     Raises:
         InputError: a picture or mask that cannot be used.
@@ -179,17 +186,21 @@ def open_job(job: Job, size: int, settings: PictureSettings, report: Report) -> 
     import torch
 
     from ganinv.api import open_picture
+    from ganinv.images import embed, middle, resize_hole
     from ganinv.masks import named_hole
 
     kind, path = mask_source(settings.mask)
     if kind == "folder":
         path = _mask_of(job, Path(settings.mask or ""))
     mask = "alpha" if kind == "alpha" else path
-    opened = open_picture(job.path, size, mask=mask, fit=settings.fit, polarity=settings.mask_polarity)
+    size, content = method.backbone.resolution, settings.content or method.content
+    opened = open_picture(
+        job.path, size, mask=mask, fit=settings.fit, polarity=settings.mask_polarity, content=content
+    )
     if kind == "named":
-        hole = torch.from_numpy(named_hole(settings.mask or "", size, settings.seed))
-        opened = replace(opened, hole=hole[None, None].float())
-    share = opened.hole.mean().item()
+        hole = resize_hole(named_hole(settings.mask or "", size, settings.seed), content or size)
+        opened = replace(opened, hole=torch.from_numpy(embed(hole, size))[None, None].float())
+    share = opened.hole[0, 0][middle(size, content)].mean().item()
     level = "Warning" if share > 0.95 or (path is not None and share > 0) else "Note"
     for note in opened.notes:
         report.note(f"{level}: {job.path}: {note}")
@@ -218,7 +229,7 @@ def invert_opened(
             truncation=settings.truncation,
         )
     asked = {"mask": mask_label(settings.mask), "mask_polarity": settings.mask_polarity, "fit": settings.fit}
-    return replace(inversion, options={**inversion.options, **asked, **extra})
+    return replace(inversion, content=opened.content, options={**inversion.options, **asked, **extra})
 
 
 def warn_if_foreign(raw: Tensor, opened: OpenedPicture, job: Job, report: Report) -> None:

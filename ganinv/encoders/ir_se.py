@@ -75,6 +75,22 @@ class SqueezeExcite(nn.Module):
         return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(s))))
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution without bias that takes every `stride`-th pixel.
+
+    It takes them before it convolves. oneDNN's own strided kernel (PyTorch 2.13, AVX-512, channels_last)
+    writes past its buffers in the backward pass where there are fewer than 16 channels.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__(inside, outside, 1, bias=False)
+        self.every = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inside, H, W) -> (N, outside, H / stride, W / stride)."""
+        return super().forward(x[:, :, :: self.every, :: self.every])
+
+
 class IRSEUnit(nn.Module):
     """Batch norm, 3x3, PReLU, 3x3, batch norm, squeeze-and-excitation; added to a shortcut."""
 
@@ -91,9 +107,7 @@ class IRSEUnit(nn.Module):
         )
         self.shortcut_layer: nn.Module
         if inside != outside:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
-            )
+            self.shortcut_layer = nn.Sequential(Pointwise(inside, outside, stride), nn.BatchNorm2d(outside))
         else:
             self.shortcut_layer = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
 
@@ -113,9 +127,7 @@ class ResNetUnit(nn.Module):
         self.bn2 = nn.BatchNorm2d(outside)
         self.downsample: nn.Module = nn.Identity()
         if inside != outside or stride > 1:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
-            )
+            self.downsample = nn.Sequential(Pointwise(inside, outside, stride), nn.BatchNorm2d(outside))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, H, W) -> (N, outside, H / stride, W / stride)."""

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ganinv.configs import build_config
 from ganinv.encoders.ir_se import IRSEConfig
 from ganinv.encoders.last_map import LastMapEncoder, LastMapEncoderConfig
-from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig
+from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig, from_first
 from ganinv.errors import ConfigError
 
 HEADS = ("pyramid", "heads", "mean", "vector")
@@ -114,11 +114,10 @@ class PublishedEncoder(nn.Module):
         codes = self.net(x)
         if self.config.codes == "absolute":
             return codes
-        first, offsets = codes[:, :1], codes[:, 1:]
         if stage is not None:
-            offsets = offsets.clone()
-            offsets[:, stage:] = 0
-        return torch.cat([first, first + offsets], dim=1)
+            codes = codes.clone()
+            codes[:, 1 + stage :] = 0
+        return from_first(codes)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Pictures (N, 3, R, R) of any size, as the network sees them: (N, 3, rows, input_size).

@@ -207,5 +207,13 @@ def style_groups(num_ws: int) -> tuple[range, range, range]:
     return range(min(COARSE, num_ws)), range(COARSE, min(MIDDLE, num_ws)), range(MIDDLE, num_ws)
 
 
+def from_first(codes: Tensor) -> Tensor:
+    """Codes (N, num_ws, w_dim), of which all but the first are offsets to it, made absolute (e4e, Tov et al.
+    2021, section 3.2).
+    """
+    first, offsets = codes[:, :1], codes[:, 1:]
+    return torch.cat([first, first + offsets], dim=1)
+
+
 def _grow(small: Tensor, like: Tensor) -> Tensor:
     return nn.functional.interpolate(small, size=like.shape[-2:], mode="bilinear", align_corners=True)

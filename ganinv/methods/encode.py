@@ -52,6 +52,9 @@ class Encode(InversionMethod):
         """Raises UsageError where the encoder answers with other codes than the backbone takes."""
         self.name = encoder.family
         self.backbone, self.encoder, self.config = backbone, encoder, config or EncodeConfig()
+        rows, size = encoder.config.input_rows, encoder.config.input_size
+        if rows is not None:
+            self.content = (backbone.resolution * rows // size, backbone.resolution)
         answers, takes = tuple(encoder.latent_avg.shape), (backbone.num_ws, backbone.w_dim)
         if answers != takes:
             raise UsageError(
@@ -85,6 +88,7 @@ class Encode(InversionMethod):
             seeds=sample_seeds(seed, samples),
             working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
             hole=hole.to("cpu", torch.uint8),
+            content=self.content,
             backbone=backbone_record(self.backbone),
             method={"name": self.name, "version": self.version, "sha256": self.encoder.sha256 or None},
             options={"samples": samples, "seed": seed, "truncation": truncation, **asdict(self.config)},

@@ -42,10 +42,8 @@ def latent_statistics(backbone: Backbone) -> LatentStatistics:
     return LatentStatistics(mean, basis, values.sum().clamp(min=1e-12).sqrt().item())
 
 
-def random_codes(backbone: Backbone, z: Tensor, truncation: float = 1.0) -> Tensor:
-    """W+ codes [M, num_ws, w_dim] of latents [M, z_dim] from the CPU, on the backbone's device; class 0... of
-    a conditional generator is left at zero.
+def random_codes(backbone: Backbone, z: Tensor, truncation: float = 1.0, label: int | None = None) -> Tensor:
+    """W+ codes [M, num_ws, w_dim] of latents [M, z_dim] from the CPU, on the backbone's device: of the class
+    `label`, or of each class in turn, where the generator has classes.
     """
-    device = backbone.w_avg.device
-    c = torch.zeros(len(z), backbone.c_dim, device=device) if backbone.c_dim else None
-    return backbone.map(z.to(device), c, truncation).float()
+    return backbone.map(z.to(backbone.w_avg.device), backbone.classes(len(z), label), truncation).float()

@@ -23,7 +23,7 @@ from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
 from ganinv.images import to_tensor, to_uint8
 from ganinv.inversion import Inversion, backbone_record, run_versions
-from ganinv.method import InversionMethod
+from ganinv.method import InversionMethod, check_label
 from ganinv.methods.latents import LatentStatistics, latent_statistics, random_codes
 from ganinv.methods.losses import VisibleLoss, noise_penalty, perceptual_features
 from ganinv.sampling import sample_seeds
@@ -42,6 +42,8 @@ class OptimizeConfig:
     """Of Adam, in standard deviations of random codes a step."""
     candidates: int = 64
     """Random codes drawn for a start, of which the one nearest to the visible pixels is taken."""
+    label: int | None = None
+    """Class of the starts, for generators that have classes; None = each in turn."""
     prior: float = 0.01
     """Weight of the squared distance from the start, in standard deviations."""
     jitter: float = 0.1
@@ -73,6 +75,7 @@ class Optimize(InversionMethod):
         """Raises UsageError where the backbone lacks what the options ask for."""
         self.backbone = backbone
         self.config = config = config or OptimizeConfig()
+        check_label(backbone, config.label)
         features, self.perceptual = perceptual_features(config.perceptual, backbone)
         self.loss = VisibleLoss(
             features, l2_weight=config.l2_weight, perceptual_weight=config.perceptual_weight
@@ -172,7 +175,7 @@ class Optimize(InversionMethod):
     ) -> Tensor:
         """The random code [1, num_ws, w_dim] nearest to the visible pixels among `candidates`."""
         z = torch.randn(self.config.candidates, self.backbone.z_dim, generator=generator)
-        codes = random_codes(self.backbone, z, truncation)
+        codes = random_codes(self.backbone, z, truncation, self.config.label)
         if len(codes) == 1:
             return codes
         loss = torch.cat(

@@ -65,7 +65,7 @@ class PivotalTuning(InversionMethod):
     def __init__(self, embedder: InversionMethod, config: PtiConfig | None = None) -> None:
         """Tune to what `embedder` finds, on its backbone."""
         self.embedder, self.backbone = embedder, embedder.backbone
-        self.diverse = embedder.diverse
+        self.diverse, self.content = embedder.diverse, embedder.content
         self.config = config = config or PtiConfig()
         features, self.perceptual = perceptual_features(config.perceptual, self.backbone)
         self.loss = VisibleLoss(

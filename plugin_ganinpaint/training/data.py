@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
 
-from ganinv.parts import Backbone, InputError, fit_square, free_form_batch, read_picture, resize
+from ganinv.parts import Backbone, InputError, embed, fit_shape, free_form_batch, middle, read_picture, resize
 
 from .edits import Edits
 from .settings import HoleSettings, TrainConfig
@@ -30,7 +31,8 @@ class Batch:
     targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
     edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the
     discriminator; w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is
-    false (real pictures).
+    false (real pictures); labels (N, c_dim): their classes, zeros where unknown, or None where the generator
+    has none.
     """
 
     image: Tensor
@@ -43,6 +45,7 @@ class Batch:
     reals: Tensor
     w_true: Tensor
     has_code: Tensor
+    labels: Tensor | None
     passes: int
 
     @property
@@ -73,11 +76,12 @@ class Sampler:
         """The next batch."""
         n = self.count
         is_real = self._chance(n, self.config.data.real_fraction if self.bank is not None else 0.0)
-        w_true = self.codes(n)
+        labels = self._labels(n)
+        w_true = self.codes(n, labels)
         image = self._images(w_true, is_real)
-        visible = 1 - draw_holes(n, self.backbone.resolution, self.config.holes, self.generator).to(
-            self.device
-        )
+        size, content = self.backbone.resolution, self.config.content
+        holes = draw_holes(n, size, self.config.holes, self.generator, content)
+        visible = 1 - holes.to(self.device)
         w_rand, where = self._passes(w_true, visible, is_real)
         passes = len(w_rand) // n
         targets, target_of, edit = image, torch.arange(n, device=self.device).repeat(passes), None
@@ -85,18 +89,31 @@ class Sampler:
             targets, target_of, edit = self._edited(image, w_true, is_real, target_of)
         all_real = self.config.data.real_reals and self.bank is not None
         reals = self._real_pictures(n) if all_real else image
-        return Batch(image, visible, w_rand, where, targets, target_of, edit, reals, w_true, ~is_real, passes)
+        if labels is not None:
+            labels = labels * ~(torch.ones_like(is_real) if all_real else is_real)[:, None]
+        return Batch(
+            image, visible, w_rand, where, targets, target_of, edit, reals, w_true, ~is_real, labels, passes
+        )
 
-    def codes(self, count: int) -> Tensor:
-        """Codes (count, num_ws, w_dim) of fresh latents, some of them two codes joined at a random layer."""
+    def codes(self, count: int, labels: Tensor | None = None) -> Tensor:
+        """Codes (count, num_ws, w_dim) of fresh latents, some of them two codes joined at a random layer.
+
+        Where the generator has classes they are of `labels` (count, c_dim), or of random ones.
+        """
         layers = self.backbone.num_ws
         z = torch.randn(2 * count, self.backbone.z_dim, generator=self.generator).to(self.device)
-        c = torch.zeros(2 * count, self.backbone.c_dim, device=self.device) if self.backbone.c_dim else None
-        first, second = self.backbone.map(z, c).chunk(2)
+        c = self._labels(count) if labels is None else labels
+        first, second = self.backbone.map(z, None if c is None else c.repeat(2, 1)).chunk(2)
         cut = torch.randint(1, layers, (count, 1), generator=self.generator)
         mixed = self._chance(count, self.config.data.style_mixing)
         take = (torch.arange(layers) >= cut) & mixed.cpu()[:, None]  # (count, num_ws)
         return torch.where(take[:, :, None].to(self.device), second, first)
+
+    def _labels(self, count: int) -> Tensor | None:
+        if not self.backbone.c_dim:
+            return None
+        index = torch.randint(self.backbone.c_dim, (count,), generator=self.generator)
+        return one_hot(index, self.backbone.c_dim).float().to(self.device)
 
     def _passes(self, w_true: Tensor, visible: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
         """What each pass feeds and where it must agree, first all of pass one, then all of pass two."""
@@ -166,17 +183,32 @@ class Sampler:
         return (torch.rand(count, generator=self.generator) < probability).to(self.device)
 
 
-def draw_holes(count: int, size: int, settings: HoleSettings, generator: torch.Generator) -> Tensor:
-    """Holes (count, 1, size, size) float, 1 = erased, in the shares of `settings`."""
+def draw_holes(
+    count: int,
+    size: int,
+    settings: HoleSettings,
+    generator: torch.Generator,
+    content: tuple[int, int] | None = None,
+) -> Tensor:
+    """Holes (count, 1, size, size) float, 1 = erased, in the shares of `settings`; none outside the middle
+    `content` (height, width).
+    """
     weights = settings.weights()
     holes = free_form_batch(count, size, weights, generator, (0.0, settings.most)).float()
     empty = settings.empty / (settings.empty + sum(weights.values()))
     keep = torch.rand(count, generator=generator) >= empty
-    return holes * keep[:, None, None, None]
+    holes = holes * keep[:, None, None, None]
+    if content is None:
+        return holes
+    whole = torch.zeros_like(holes)
+    rows, columns = middle(size, content)
+    whole[:, :, rows, columns] = interpolate(holes, size=content)
+    return whole
 
 
-def load_real_images(source: str | Path, resolution: int) -> Tensor:
-    """Real pictures as uint8 (M, 3, R, R) from a folder (cropped, resized) or a .npy of uint8 (M, R, R, 3).
+def load_real_images(source: str | Path, resolution: int, content: tuple[int, int] | None = None) -> Tensor:
+    """Real pictures as uint8 (M, 3, R, R) from a folder (cropped, resized, in the middle of black where
+    `content` is not all) or a .npy of uint8 (M, R, R, 3).
 
     Raises:
         InputError: no such folder or file, no picture in it, or an array of another shape.
@@ -186,8 +218,9 @@ def load_real_images(source: str | Path, resolution: int) -> Tensor:
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
         if not files:
             raise InputError(f"no pictures in {path} (looked for {', '.join(PICTURE_ENDINGS)})")
-        pictures = [resize(fit_square(read_picture(p), "crop").pixels, resolution) for p in files]
-        array = np.stack(pictures)
+        shape = content or (resolution, resolution)
+        fitted = (fit_shape(read_picture(path), "crop", shape).pixels for path in files)
+        array = np.stack([embed(resize(pixels, shape), resolution) for pixels in fitted])
     elif path.suffix == ".npy" and path.is_file():
         try:
             array = np.load(path, allow_pickle=False)

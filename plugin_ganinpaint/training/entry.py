@@ -11,18 +11,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ganinv.parts import (
     Backbone,
     CheckpointError,
     ConfigError,
     Discriminator,
+    DiscriminatorConfig,
     PluginError,
     UsageError,
     load_backbone,
     load_config,
     load_discriminator,
+    load_encoder,
 )
 
+from ..encoder import options_like
+from .common import derive_seed
 from .data import load_real_images
 from .settings import TrainConfig
 from .state import load_state, state_path
@@ -30,6 +36,8 @@ from .state import load_state, state_path
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
+
+    from ganinv.parts import PublishedEncoder
 
     from .loop import StageRun
 
@@ -80,7 +88,7 @@ def train(
     if backbone is not None:
         settings = replace(settings, backbone=backbone)
     generator = load_backbone(settings.backbone)
-    discriminator = load_discriminator(settings.discriminator or discriminator_name(settings.backbone))
+    discriminator = find_discriminator(settings, generator)
     return fit(
         settings,
         generator,
@@ -112,6 +120,13 @@ def fit(
             f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone "
             f"draws {backbone.resolution} px: give the discriminator that was trained with it"
         )
+    if discriminator.config.c_dim not in (0, backbone.c_dim):
+        raise ConfigError(
+            f"discriminator {discriminator.name!r} knows {discriminator.config.c_dim} classes, the backbone "
+            f"{backbone.c_dim}: give the discriminator that was trained with it"
+        )
+    if config.precision == "bfloat16" and not hasattr(backbone, "compute_dtype"):
+        raise ConfigError(f"{backbone.family} backbones compute in float32 only: drop precision=bfloat16")
     try:
         from . import loop
     except ModuleNotFoundError as error:
@@ -120,14 +135,18 @@ def fit(
         ) from error
     from ..config import NetworkConfig
 
+    asked = config.network
+    published = None if asked.encoder_from is None else load_encoder(asked.encoder_from)
     networks = NetworkConfig.for_backbone(
         backbone,
-        preset=config.network.preset,
-        gate=config.network.gate,
-        skip_resolutions=config.network.skip_resolutions,
+        preset=asked.preset,
+        gate=asked.gate,
+        skip_resolutions=asked.skip_resolutions,
+        encoder=None if published is None else options_like(published),
+        content=config.content,
     )
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
-        reals = load_real_images(config.data.real_images, backbone.resolution)
+        reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
     fabric = make_fabric(config)
     if not fabric.is_global_zero:
         report = _silent
@@ -139,8 +158,8 @@ def fit(
         if resume and state_path(out, number).is_file():
             run.resume()
         else:
-            _begin(run)
-        ending = run.run(minutes=minutes, on_save=_saver(run))
+            _begin(run, published)
+        ending = run.run(minutes=minutes, on_save=_saver(run, published))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
         endings[str(number)] = {
             "reason": ending.reason,
@@ -209,13 +228,51 @@ def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
     raise ConfigError(f"no configuration {str(config)!r}: give a YAML file, or one of {', '.join(shipped)}")
 
 
-def discriminator_name(backbone: str) -> str:
-    """NAME for a shipped backbone, as its loader knows it; else the NAME-discriminator beside a file."""
-    path = Path(backbone).expanduser()
-    return str(path.with_name(f"{path.stem}-discriminator{path.suffix}")) if path.suffix else backbone
+def find_discriminator(config: TrainConfig, backbone: Backbone) -> Discriminator:
+    """The discriminator that the configuration names; else the one in the backbone's file, or in the file
+    NAME-discriminator beside it; a fresh one for "new".
+
+    Raises:
+        CheckpointError: no such file, or none is there. UnknownNameError: a name that is not known.
+    """
+    asked = config.discriminator
+    if asked == "new":
+        return new_discriminator(backbone, config.seed)
+    if asked is not None:
+        return load_discriminator(asked)
+    path = Path(config.backbone).expanduser()
+    if not path.suffix:
+        return load_discriminator(config.backbone)
+    beside = path.with_name(f"{path.stem}-discriminator{path.suffix}")
+    if beside.is_file():
+        return load_discriminator(beside)
+    try:
+        return load_discriminator(path)
+    except CheckpointError as cause:
+        raise CheckpointError(
+            f"training needs a discriminator: {path.name} holds none, and there is no {beside.name} beside "
+            "it; name one with discriminator=FILE, or start a fresh one with discriminator=new"
+        ) from cause
 
 
-def _begin(run: StageRun) -> None:
+def new_discriminator(backbone: Backbone, seed: int) -> Discriminator:
+    """A discriminator with random weights and about the generator's channels, at most 512."""
+    channels = backbone.feature_channels
+    widest, last = max(channels.values()), max(channels)
+    shape = DiscriminatorConfig(
+        resolution=backbone.resolution,
+        channel_base=channels[last] * last,
+        channel_max=min(widest, 512),
+        c_dim=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, 0, "discriminator"))
+        found = Discriminator(shape).eval().requires_grad_(False)
+    found.name = "new"
+    return found
+
+
+def _begin(run: StageRun, published: PublishedEncoder | None) -> None:
     """Starting weights: those that the configuration names, or in stage 2 the averaged ones of stage 1."""
     from ..weights import find_weights, load_networks
 
@@ -239,23 +296,28 @@ def _begin(run: StageRun) -> None:
                 for k, v in net.state_dict().items()
             }
         )
+    elif published is not None:
+        for networks in (run.networks, run.ema.module):
+            networks.encoder.adopt(published.to(run.fabric.device))
 
 
-def _saver(run: StageRun) -> Callable[[Any], object]:
+def _saver(run: StageRun, published: PublishedEncoder | None) -> Callable[[Any], object]:
     """Writes the averaged networks as a weight file, with how they were made."""
     from ..weights import save_networks
 
     def save(networks: Any) -> str:
-        data = replace(run.config.data, real_images=None)  # a folder of this machine says nothing elsewhere
+        # files and folders of this machine say nothing elsewhere
+        data = replace(run.config.data, real_images=None)
+        network = replace(run.config.network, encoder_from=None)
+        shared = replace(run.config, data=data, network=network)
         provenance = {
             "stage": run.stage,
             "images": run.images,
             "perceptual": run.distance.name,
             "edits": None if run.edits is None else run.edits.kind,
             "real_images": 0 if run.reals is None else len(run.reals),
-            "config": {
-                k: v for k, v in asdict(replace(run.config, data=data)).items() if k not in OF_THIS_MACHINE
-            },
+            "config": {k: v for k, v in asdict(shared).items() if k not in OF_THIS_MACHINE},
+            "encoder_from": published and {"name": published.name, "sha256": published.sha256},
         }
         return save_networks(run.out / RESULT, networks, backbone=run.backbone, provenance=provenance)
 

@@ -23,6 +23,9 @@ class NetworkSettings:
     skip_resolutions: tuple[int, ...] | None = None
     """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the
     backbone's."""
+    encoder_from: str | None = None
+    """File or stored name of a pSp or e4e encoder for this backbone: the encoder has its shape then, and
+    starts from its weights, with a fourth input channel of zeros."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,14 @@ class TrainConfig:
     backbone: str = "portraits-64"
     """Name or file of the frozen generator."""
     discriminator: str | None = None
-    """Name or file; None = the backbone's own, NAME-discriminator."""
+    """Name or file; None = the one in the backbone's file, or NAME-discriminator beside it; "new" = fresh
+    weights, where there is none."""
     start_from: str | None = None
     """A diverse-inpaint weight file, or the name of a shipped one, to begin with instead of fresh
     networks."""
+    content: tuple[int, int] | None = None
+    """Height and width of the middle part of the backbone's pictures that holds content, 384 and 512 for
+    cars; None = all of it."""
     setup: str = "two-pass"
     """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations."""
     seed: int = 0
@@ -181,6 +188,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.setup not in SETUPS:
             raise ConfigError(f"setup {self.setup!r} is not known; possible: {', '.join(SETUPS)}")
+        if self.start_from is not None and self.network.encoder_from is not None:
+            raise ConfigError("start_from and network.encoder_from both name weights to begin with; give one")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision {self.precision!r} is not known; possible: {', '.join(PRECISIONS)}")
         if min(self.log_every, self.sheet_every, self.save_every, self.devices) < 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganinv.parts import Backbone, Discriminator
 
@@ -126,9 +126,8 @@ class StageSteps:
             fakes = None
             if weights.adversarial > 0 and self.step % weights.adversarial_every == 0:
                 fakes = self._fakes(shown, target, batch)
-                terms["adversarial"] = losses.generator_loss(
-                    self.discriminator(fakes), weights.adversarial_kind
-                )
+                logits = self._judged(self.discriminator, fakes, batch)
+                terms["adversarial"] = losses.generator_loss(logits, weights.adversarial_kind)
                 total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
             if weights.mode_seeking > 0 and batch.passes > 1:
                 terms["mode_seeking"] = self._mode_seeking(shown, batch)
@@ -179,19 +178,33 @@ class StageSteps:
 
     def _discriminator_step(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
         with self.autocast():
-            real_logits, fake_logits = self.wrapped_d(batch.reals), self.wrapped_d(fakes)
+            real_logits = self._judged(self.wrapped_d, batch.reals, batch)
+            fake_logits = self._judged(self.wrapped_d, fakes, batch)
             loss = losses.discriminator_loss(real_logits, fake_logits, self.config.losses.adversarial_kind)
         terms = {"discriminator": loss, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         every = self.config.losses.r1_every
         if self.step % (every * self.config.losses.adversarial_every) == 0:
             with self.autocast():
-                terms["r1"] = losses.r1_penalty(self.wrapped_d, batch.reals)
+                terms["r1"] = losses.r1_penalty(
+                    lambda reals: self._judged(self.wrapped_d, reals, batch), batch.reals
+                )
             assert self.r1_gamma is not None
             loss = loss + terms["r1"] * (self.r1_gamma * every)
         self.d_optimiser.zero_grad()
         self.fabric.backward(loss)
         self.d_optimiser.step()
         return {name: value.detach() for name, value in terms.items()}
+
+    def _judged(self, discriminator: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """Logits of pictures that are ordered as `batch.image` is, each once or several times in a row."""
+        if not self.discriminator.config.c_dim:
+            logits: Tensor = discriminator(images)
+            return logits
+        assert batch.labels is not None
+        logits = discriminator(
+            images, batch.labels.repeat_interleave(len(images) // len(batch.labels), dim=0)
+        )
+        return logits
 
     def _set_rates(self, progress: float) -> None:
         settings = self.settings

