@@ -104,8 +104,8 @@ class StyleGAN3Config:
         rises = 1 <= self.first_stopband <= last * self.last_stopband_rel < math.inf
         if not rises or self.last_stopband_rel < 1:
             raise ValueError(
-                f"first_stopband {self.first_stopband} and last_stopband_rel {self.last_stopband_rel} are not "
-                f"possible; both must be at least 1, and the first at most {last:g} times the second"
+                f"first_stopband {self.first_stopband} and last_stopband_rel {self.last_stopband_rel} are "
+                f"not possible; both must be at least 1, and the first at most {last:g} times the second"
             )
 
     @property
