@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, native, supported
+from ganinv_ops.build import Impl, choose, ready
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _forward_kernel(
     x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    if supported(x) and native("bias_act").ready:
+    if ready("bias_act", x):
         y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim, act, alpha, gain, clamp)
         return y
     return _reference(x, b, dim, _NAMES[act], alpha, gain, None if clamp < 0 else clamp)
@@ -142,7 +142,7 @@ def _forward_kernel(
 def _grad_kernel(
     dy: Tensor, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
-    if supported(x) and native("bias_act").ready:
+    if ready("bias_act", x):
         dx: Tensor = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, dim, act, alpha, gain, clamp)
         return dx
     return dy * _derivative(1, x, b, dim, act, alpha, gain, clamp)

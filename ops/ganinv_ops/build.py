@@ -1,8 +1,9 @@
 """Native kernels: compiled at first use, kept in a cache, judged once a process.
 
-The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its kernels in csrc/NAME.cpp
-(and csrc/NAME.cu, taken where PyTorch has CUDA and a toolkit is there). Each becomes one library, in a
-folder of the cache whose name is a digest of all that went into it.
+The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its CPU kernels in
+csrc/NAME.cpp. Where PyTorch has CUDA, csrc/NAME_cuda.cpp and csrc/NAME.cu are a library of their own,
+`NAME_cuda`, so that trouble with a CUDA toolkit leaves the CPU alone. Each library lies in a folder of the
+cache whose name is a digest of all that went into it.
 
 Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default
 ~/.cache/ganinv/ops); CXX names the compiler.
@@ -31,11 +32,13 @@ import torch
 from torch import Tensor
 
 OPS = ("bias_act", "filtered_lrelu", "upfirdn2d")
-"""Operators with native kernels."""
+CUDA_OPS = ("filtered_lrelu_cuda",)
+"""Libraries of native kernels, for the CPU and for CUDA."""
 
 Impl = Literal["auto", "native", "ref"]
 _SOURCES = Path(__file__).parent / "csrc"
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+_CUDA_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _LOCK = threading.RLock()
 _VERDICTS: dict[str, Verdict] = {}
 _WARNED: set[str] = set()
@@ -47,7 +50,7 @@ class NativeOpError(RuntimeError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an operator's native kernel runs in this process."""
+    """Whether a library of native kernels runs in this process."""
 
     op: str
     ready: bool
@@ -57,15 +60,15 @@ class Verdict:
 
 
 def verdicts() -> dict[str, Verdict]:
-    """The verdict on every operator; never raises or warns.
+    """The verdict on every library for this PyTorch; never raises or warns.
 
     Builds what was not tried yet, which takes tens of seconds, once a machine.
     """
-    return {op: _judge(op) for op in OPS}
+    return {op: _judge(op) for op in OPS + (CUDA_OPS if torch.version.cuda else ())}
 
 
 def native(op: str) -> Verdict:
-    """The verdict on one operator, building it at the first call.
+    """The verdict on one library, building it at the first call.
 
     A failure warns once in a process, with its cause, and is not tried again.
     """
@@ -95,21 +98,33 @@ def choose(op: str, impl: Impl, x: Tensor) -> bool:
         return False
     if impl not in ("auto", "native"):
         raise ValueError(f'impl is {impl!r}; give "auto", "native" or "ref"')
-    if impl == "native" and not supported(x):
+    library = _library(op, x)
+    if impl == "native" and library is None:
         raise NativeOpError(f"{op} has no native kernel for {x.dtype} on {x.device.type}; use impl='auto'")
     if torch.compiler.is_compiling():
         return True
+    if library is None:
+        return False
     if impl == "auto":
-        return supported(x) and native(op).ready
-    verdict = _judge(op)
+        return native(library).ready
+    verdict = _judge(library)
     if not verdict.ready:
         raise NativeOpError(f"the native kernel of {op} is not available: {verdict.detail}")
     return True
 
 
-def supported(x: Tensor) -> bool:
-    """Whether there are native kernels for a tensor of this type on this device."""
-    return x.device.type == "cpu" and x.dtype in _DTYPES
+def ready(op: str, x: Tensor) -> bool:
+    """Whether `op` has a native kernel for a tensor like x; builds it at the first call."""
+    library = _library(op, x)
+    return library is not None and native(library).ready
+
+
+def _library(op: str, x: Tensor) -> str | None:
+    """The library with kernels of `op` for a tensor of this type on this device."""
+    if x.device.type == "cpu":
+        return op if x.dtype in _DTYPES else None
+    name = f"{op}_{x.device.type}"
+    return name if name in CUDA_OPS and torch.version.cuda and x.dtype in _CUDA_DTYPES else None
 
 
 def cache_root() -> Path:
@@ -169,6 +184,9 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
     """Compile in a private folder and rename it into place, so that no other process meets half a build."""
     from torch.utils import cpp_extension  # slow to import, and needed only here
 
+    with_cuda = any(source.suffix == ".cu" for source in sources)
+    if with_cuda and cpp_extension.CUDA_HOME is None:
+        raise RuntimeError("no CUDA compiler: nvcc is not on the PATH and CUDA_HOME is not set")
     folder.parent.mkdir(parents=True, exist_ok=True)
     private = Path(tempfile.mkdtemp(prefix=f".{op}-", dir=folder.parent))
     try:
@@ -179,7 +197,7 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
                 extra_cflags=flags,
                 extra_ldflags=link_flags,
                 build_directory=str(private),
-                with_cuda=any(source.suffix == ".cu" for source in sources),
+                with_cuda=with_cuda,
                 is_python_module=False,
             )
         library = private / f"ganinv_{op}.so"
@@ -198,9 +216,8 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
 
 def _sources(op: str) -> list[Path]:
     sources = [_SOURCES / f"{op}.cpp"]
-    gpu = _SOURCES / f"{op}.cu"
-    if gpu.exists() and torch.version.cuda is not None and shutil.which("nvcc"):
-        sources.append(gpu)
+    if op in CUDA_OPS:
+        sources.append(_SOURCES / f"{op.removesuffix('_cuda')}.cu")
     return sources
 
 
@@ -240,6 +257,12 @@ def _digest(sources: list[Path], flags: list[str], compiler: str) -> str:
         platform.machine(),
         _processor(),
     ]
+    if any(source.suffix == ".cu" for source in sources):  # compiled for the cards that are there
+        cards = range(torch.cuda.device_count())
+        parts += [
+            os.environ.get("TORCH_CUDA_ARCH_LIST", ""),
+            *map(str, map(torch.cuda.get_device_capability, cards)),
+        ]
     digest = hashlib.sha256("\n".join(parts).encode())
     for source in [*sources, *sorted(_SOURCES.glob("*.h"))]:
         digest.update(source.name.encode() + source.read_bytes())

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import Impl, NativeOpError, choose, native, supported
+from ganinv_ops.build import Impl, NativeOpError, choose, ready
 
 Pair = int | Sequence[int]
 """One number for both axes, or (x, y)."""
@@ -300,7 +300,7 @@ def _kernel(
     gain: float,
 ) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    if supported(x) and native("upfirdn2d").ready:
+    if ready("upfirdn2d", x):
         y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, up, down, padding, flip_filter, gain)
         return y
     return _reference(x, f, up, down, padding, flip_filter, gain)

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.build import Impl
+from ganinv_ops.filtered_lrelu import filtered_lrelu
 from ganinv_ops.modulate import conv2d_resample, modulated_conv2d
 from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 Inputs = dict[str, Any]
 Results = dict[str, Tensor]
-GROUPS = ("upfirdn2d", "bias_act", "ada_conv", "rosinality_layers")
+GROUPS = ("upfirdn2d", "bias_act", "filtered_lrelu", "ada_conv", "rosinality_layers")
 BUNDLED = Path(__file__).resolve().parents[1] / "data" / "ops"
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 
@@ -36,7 +37,13 @@ def test_bundled_cases(group: str, impl: Impl) -> None:
 @IMPLS
 @pytest.mark.parametrize("group", GROUPS)
 def test_all_cases(shared: Path, group: str, impl: Impl) -> None:
-    expected = {"upfirdn2d": 302, "bias_act": 108, "ada_conv": 48, "rosinality_layers": 19}
+    expected = {
+        "upfirdn2d": 302,
+        "bias_act": 108,
+        "filtered_lrelu": 14,
+        "ada_conv": 48,
+        "rosinality_layers": 19,
+    }
     assert check_group(shared / "fixtures" / "parity" / "ops", group, impl) == expected[group]
 
 
@@ -122,6 +129,18 @@ def run_bias_act(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:
     return {"y": y, **first, **dict(zip(leaves, second, strict=True))}
 
 
+def run_filtered_lrelu(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:
+    x, b = inputs["x"].requires_grad_(True), inputs["b"]
+    if b is not None:
+        b.requires_grad_(True)
+    dy = inputs["dy"].requires_grad_(True)
+    options = pick(args, "up", "down", "padding", "gain", "slope", "clamp", "flip_filter")
+    y = filtered_lrelu(x, inputs["fu"], inputs["fd"], b, impl=impl, **options)
+    dx, *db = torch.autograd.grad(y, [x] if b is None else [x, b], dy, create_graph=True)
+    (d_dy,) = torch.autograd.grad((dx * inputs["v"]).sum(), dy)
+    return {"y": y, "dx": dx, "d_dy": d_dy} | ({"db": db[0]} if db else {})
+
+
 def run_conv2d_resample(args: dict[str, Any], inputs: Inputs, impl: Impl) -> Results:
     options = pick(args, "up", "down", "padding", "groups", "flip_weight", "flip_filter")
     return {"y": conv2d_resample(inputs["x"], inputs["w"], inputs["f"], impl=impl, **options)}
@@ -170,6 +189,7 @@ RUNNERS: dict[str, Callable[[dict[str, Any], Inputs, Impl], Results]] = {
     "upsample2d": run_resampling(upsample2d),
     "downsample2d": run_resampling(downsample2d),
     "bias_act": run_bias_act,
+    "filtered_lrelu": run_filtered_lrelu,
     "conv2d_resample": run_conv2d_resample,
     "ada_modulated_conv2d": run_modulated_conv2d,
     "rosinality_upfirdn2d": run_rosinality_upfirdn2d,

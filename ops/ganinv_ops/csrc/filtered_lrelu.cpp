@@ -21,51 +21,20 @@
 namespace {
 
 using ganinv::Axis;
+using ganinv::correlate;
 using ganinv::Element;
 using ganinv::Filter;
 using ganinv::Group;
+using ganinv::kKeep;
 using ganinv::kLanes;
+using ganinv::kMasked;
+using ganinv::kPlain;
+using ganinv::Mode;
 using ganinv::Phase;
 using ganinv::Planes;
 using ganinv::Vec;
 
 constexpr int64_t kStrip = 80;  // output columns, about: wider strips compute fewer columns twice, narrower ones stay in cache
-
-// ---- weighted sums ------------------------------------------------------------------------------------------
-
-// Calls finish(i, sum over r and k of w[r * taps + k] * rows[r][i * step + k]) for i < n, B at a time.
-template <int B, int TAPS, int STEP, typename A, typename F>
-inline void block(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t i, F&& finish) {
-  if (TAPS > 0) taps = TAPS, step = STEP;
-  Vec<A> sum[B] = {};
-  for (int64_t r = 0; r < count; ++r) {
-    const Vec<A>* in = rows[r] + i * step;
-    for (int64_t k = 0; k < taps; ++k) {
-      const A weight = w[r * taps + k];
-      for (int j = 0; j < B; ++j) sum[j] += weight * in[j * step + k];
-    }
-  }
-  for (int j = 0; j < B; ++j) finish(i + j, sum[j]);
-}
-
-template <int TAPS, int STEP, typename A, typename F>
-inline void blocks(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t n, F&& finish) {
-  constexpr int B = 8;
-  if (n < B) {
-    for (int64_t i = 0; i < n; ++i) block<1, TAPS, STEP>(rows, count, w, taps, step, i, finish);
-  } else {  // the last block may overlap the one before
-    for (int64_t i = 0; i < n; i += B) block<B, TAPS, STEP>(rows, count, w, taps, step, std::min(i, n - B), finish);
-  }
-}
-
-template <typename A, typename F>
-inline void correlate(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t n, F&& finish) {
-  if (taps == 1 && step == 1) return blocks<1, 1>(rows, count, w, taps, step, n, finish);
-  if (taps == 6 && step == 1) return blocks<6, 1>(rows, count, w, taps, step, n, finish);
-  if (taps == 12 && step == 2) return blocks<12, 2>(rows, count, w, taps, step, n, finish);
-  if (taps == 24 && step == 4) return blocks<24, 4>(rows, count, w, taps, step, n, finish);
-  blocks<0, 0>(rows, count, w, taps, step, n, finish);
-}
 
 // ---- one of the two filters ---------------------------------------------------------------------------------
 
@@ -114,8 +83,6 @@ struct Mask {
 
   uint8_t* row(int64_t picture, int64_t q, int64_t y) const { return data + ((picture * bytes + q) * height + y) * width; }
 };
-
-enum Mode { kPlain, kKeep, kMasked };
 
 struct Settings {
   double gain, slope, clamp;  // a negative clamp is none
@@ -243,9 +210,8 @@ struct Strip {
 
   V activate(const V& z, int64_t at) {
     if (M == kMasked) {
-      V factor = ganinv::truth<A>(sign[at]) ? positive - V{} : negative - V{};
-      if (mask.pictures > 1) factor = ganinv::truth<A>(inside[at]) ? factor : V{};
-      return z * factor;
+      const V y = z * (ganinv::truth<A>(sign[at]) ? positive - V{} : negative - V{});
+      return mask.pictures > 1 ? (ganinv::truth<A>(inside[at]) ? y : V{}) : y;
     }
     const auto up_side = z > 0;
     V y = z * (up_side ? positive - V{} : negative - V{});
@@ -346,19 +312,19 @@ at::Tensor output(const at::Tensor& x, const Sizes& n) {
 
 std::tuple<at::Tensor, at::Tensor> filtered_lrelu(const at::Tensor& x, const std::optional<at::Tensor>& fu,
                                                   const std::optional<at::Tensor>& fd, const std::optional<at::Tensor>& b,
-                                                  int64_t up, int64_t down, at::IntArrayRef padding, double gain,
-                                                  double slope, double clamp, bool flip, bool keep) {
-  TORCH_CHECK(x.dim() == 4 && padding.size() == 4, "ganinv_ops::filtered_lrelu: bad arguments");
-  const int64_t none[4] = {0, 0, 0, 0};
-  const Sizes n = sizes(x.size(2) * up + padding[2] + padding[3] - taps(fu, 0) + 1,
-                        x.size(3) * up + padding[0] + padding[1] - taps(fu, -1) + 1, fd, down, none);
+                                                  int64_t up, int64_t down, at::IntArrayRef pad_up, at::IntArrayRef pad_down,
+                                                  double gain_up, double gain_down, double gain, double slope, double clamp,
+                                                  bool flip, bool keep) {
+  TORCH_CHECK(x.dim() == 4 && pad_up.size() == 4 && pad_down.size() == 4, "ganinv_ops::filtered_lrelu: bad arguments");
+  const Sizes n = sizes(x.size(2) * up + pad_up[2] + pad_up[3] - taps(fu, 0) + 1,
+                        x.size(3) * up + pad_up[0] + pad_up[1] - taps(fu, -1) + 1, fd, down, pad_down);
   at::Tensor out = output(x, n), mask = at::empty({0}, x.options().dtype(at::kByte));
   if (keep)
     mask = at::zeros({clamp < 0 ? 1 : 2, (x.size(0) * x.size(1) + 7) / 8, n.middle_h, n.middle_w}, mask.options());
   if (out.numel() == 0) return {out, mask};
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::filtered_lrelu", [&] {
-    resample<scalar_t>(x, out, b, keep ? Mask(mask) : Mask(), keep ? kKeep : kPlain, fu, fd, up, down, padding, none, n, flip,
-                       static_cast<double>(up * up), 1.0, {gain, slope, clamp});
+    resample<scalar_t>(x, out, b, keep ? Mask(mask) : Mask(), keep ? kKeep : kPlain, fu, fd, up, down, pad_up, pad_down, n,
+                       flip, gain_up, gain_down, {gain, slope, clamp});
   });
   return {out, mask};
 }
@@ -366,7 +332,7 @@ std::tuple<at::Tensor, at::Tensor> filtered_lrelu(const at::Tensor& x, const std
 at::Tensor filtered_lrelu_masked(const at::Tensor& x, const at::Tensor& mask, const std::optional<at::Tensor>& fu,
                                  const std::optional<at::Tensor>& fd, int64_t up, int64_t down, at::IntArrayRef pad_up,
                                  at::IntArrayRef pad_down, double gain_up, double gain_down, double gain, double slope,
-                                 bool flip) {
+                                 double clamp, bool flip) {
   TORCH_CHECK(x.dim() == 4 && mask.dim() == 4 && mask.is_contiguous() && pad_up.size() == 4 && pad_down.size() == 4,
               "ganinv_ops::filtered_lrelu_masked: bad arguments");
   const Sizes n = sizes(mask.size(2), mask.size(3), fd, down, pad_down);
@@ -374,7 +340,7 @@ at::Tensor filtered_lrelu_masked(const at::Tensor& x, const at::Tensor& mask, co
   if (out.numel() == 0) return out;
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::filtered_lrelu_masked", [&] {
     resample<scalar_t>(x, out, std::nullopt, Mask(mask), kMasked, fu, fd, up, down, pad_up, pad_down, n, flip, gain_up,
-                       gain_down, {gain, slope, -1.0});
+                       gain_down, {gain, slope, clamp});
   });
   return out;
 }

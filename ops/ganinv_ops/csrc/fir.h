@@ -10,9 +10,9 @@
 #include <type_traits>
 #include <vector>
 
-namespace ganinv {
+#include "resample.h"
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+namespace ganinv {
 
 // ---- which samples and taps an output uses, along one axis --------------------------------------------------
 

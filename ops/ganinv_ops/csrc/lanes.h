@@ -73,6 +73,42 @@ inline typename Lanes<A>::Int truth(uint32_t word) {
   return (all & own) != 0;
 }
 
+// ---- weighted sums ------------------------------------------------------------------------------------------
+
+// Calls finish(i, sum over r and k of w[r * taps + k] * rows[r][i * step + k]) for i < n, B at a time.
+template <int B, int TAPS, int STEP, typename A, typename F>
+inline void block(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t i, F&& finish) {
+  if (TAPS > 0) taps = TAPS, step = STEP;
+  Vec<A> sum[B] = {};
+  for (int64_t r = 0; r < count; ++r) {
+    const Vec<A>* in = rows[r] + i * step;
+    for (int64_t k = 0; k < taps; ++k) {
+      const A weight = w[r * taps + k];
+      for (int j = 0; j < B; ++j) sum[j] += weight * in[j * step + k];
+    }
+  }
+  for (int j = 0; j < B; ++j) finish(i + j, sum[j]);
+}
+
+template <int TAPS, int STEP, typename A, typename F>
+inline void blocks(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t n, F&& finish) {
+  constexpr int B = 8;
+  if (n < B) {
+    for (int64_t i = 0; i < n; ++i) block<1, TAPS, STEP>(rows, count, w, taps, step, i, finish);
+  } else {  // the last block may overlap the one before
+    for (int64_t i = 0; i < n; i += B) block<B, TAPS, STEP>(rows, count, w, taps, step, std::min(i, n - B), finish);
+  }
+}
+
+template <typename A, typename F>
+inline void correlate(const Vec<A>* const* rows, int64_t count, const A* w, int64_t taps, int64_t step, int64_t n, F&& finish) {
+  if (taps == 1 && step == 1) return blocks<1, 1>(rows, count, w, taps, step, n, finish);
+  if (taps == 6 && step == 1) return blocks<6, 1>(rows, count, w, taps, step, n, finish);
+  if (taps == 12 && step == 2) return blocks<12, 2>(rows, count, w, taps, step, n, finish);
+  if (taps == 24 && step == 4) return blocks<24, 4>(rows, count, w, taps, step, n, finish);
+  blocks<0, 0>(rows, count, w, taps, step, n, finish);
+}
+
 // ---- between planes in memory and lanes ---------------------------------------------------------------------
 
 // low = a0 b0 a1 b1 ..., high = the same of the upper halves.
