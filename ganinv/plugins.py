@@ -30,7 +30,10 @@ GROUPS = {
 }
 
 _BUILT_IN = {
-    "backbones": {"stylegan2": "ganinv.backbones.loading:build_stylegan2"},
+    "backbones": {
+        "stylegan2": "ganinv.backbones.loading:build_stylegan2",
+        "stylegan3": "ganinv.backbones.loading:build_stylegan3",
+    },
     "encoders": dict.fromkeys(("psp", "e4e", "restyle"), "ganinv.encoders.published:build_published"),
     "methods": {
         "e4e": "ganinv.methods.encode:build_e4e",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
@@ -41,23 +41,51 @@ class TinyBackbone(NamedTuple):
 @pytest.fixture
 def tiny_backbone(tmp_path: Path) -> TinyBackbone:
     """A StyleGAN2 generator, the same at every call; its noise strengths and mean code are not zero."""
-    from ganinv.backbones.loading import load_backbone
     from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-    from ganinv.checkpoints import write_checkpoint
 
     config = StyleGAN2Config(
         resolution=16, z_dim=16, w_dim=16, mapping_layers=2, channel_base=128, channel_max=8
     )
-    network = StyleGAN2Generator(config)
+    return _tiny(StyleGAN2Generator(config), tmp_path / "tiny-16.safetensors")
+
+
+@pytest.fixture(params=["t", "r"])
+def tiny_stylegan3(tmp_path: Path, request: pytest.FixtureRequest) -> TinyBackbone:
+    """A StyleGAN3 generator of configuration T, then R, likewise."""
+    from ganinv.backbones.stylegan3 import StyleGAN3Config, StyleGAN3Generator
+
+    rotates = request.param == "r"
+    config = StyleGAN3Config(
+        resolution=16,
+        z_dim=16,
+        w_dim=16,
+        num_layers=4,
+        channel_base=128,
+        channel_max=8,
+        conv_kernel=1 if rotates else 3,
+        use_radial_filters=rotates,
+    )
+    return _tiny(StyleGAN3Generator(config), tmp_path / f"tiny-{request.param}.safetensors")
+
+
+def _tiny(network: Any, path: Path) -> TinyBackbone:
+    """The network with random numbers of the right size in all that a file brings but filters."""
+    from ganinv.backbones.loading import load_backbone
+    from ganinv.checkpoints import write_checkpoint
+
     generator = torch.Generator().manual_seed(0)
-    tensors = {k: torch.randn(v.shape, generator=generator) for k, v in network.state_dict().items()}
-    for key in tensors:
-        if key.endswith("affine.bias"):
+    tensors = dict(network.state_dict())
+    fixed = ("_filter", "transform", "magnitude_ema")
+    for key in [key for key in tensors if not key.endswith(fixed)]:
+        tensors[key] = torch.randn(tensors[key].shape, generator=generator)
+        if key.startswith("synthesis.input.affine"):
+            tensors[key] = 0.1 * tensors[key] + (torch.arange(4) == 0 if key.endswith("bias") else 0)
+        elif key.endswith("affine.bias"):
             tensors[key] += 1
         elif key.startswith("mapping.fc"):
             tensors[key] *= 100  # stored values are divided by their learning-rate multiplier of 0.01
         elif key.endswith(("noise_strength", ".bias", "w_avg")):
             tensors[key] *= 0.1
-    path = tmp_path / "tiny-16.safetensors"
-    write_checkpoint(path, tensors, kind="generator", family=network.family, config=config.to_json())
+    config = network.config.to_json()
+    write_checkpoint(path, tensors, kind="generator", family=network.family, config=config)
     return TinyBackbone(load_backbone(path), path)

@@ -119,6 +119,11 @@ class Backbone(nn.Module, ABC):
             return self.w_avg.lerp(ws, truncation)
         return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
 
+    def check_codes(self, ws: Tensor) -> None:
+        """Raise ValueError where `ws` is not `[N, num_ws, w_dim]`."""
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"codes of shape {tuple(ws.shape)}; expected [N, {self.num_ws}, {self.w_dim}]")
+
     def check_sides(self, sides: Sequence[int]) -> None:
         """Raise ValueError where a side is not that of a block."""
         unknown = sorted(set(sides) - set(self.feature_channels))

@@ -13,6 +13,7 @@ from torch import nn
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganinv.backbones.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint
 from ganinv.checkpoints.store import describe
 from ganinv.configs import build_config
@@ -73,7 +74,7 @@ def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.dev
 
     Args:
         name_or_path: the name of a bundled or stored model, or a file: ganinv safetensors, rosinality .pt,
-            NVIDIA's StyleGAN2 .pkl. Averaged weights (G_ema) come first.
+            NVIDIA's StyleGAN2 or StyleGAN3 .pkl. Averaged weights (G_ema) come first.
         device: where to put it: "cpu", "cuda", "cuda:1".
 
     Raises:
@@ -107,6 +108,11 @@ def build_backbone(checkpoint: Checkpoint) -> Backbone:
 def build_stylegan2(config: Mapping[str, Any]) -> Backbone:
     """A StyleGAN2 generator with random weights. Raises ConfigError."""
     return StyleGAN2Generator(build_config(StyleGAN2Config, config))
+
+
+def build_stylegan3(config: Mapping[str, Any]) -> Backbone:
+    """A StyleGAN3 generator with random weights. Raises ConfigError."""
+    return StyleGAN3Generator(build_config(StyleGAN3Config, config))
 
 
 def check_device(device: str | torch.device) -> torch.device:

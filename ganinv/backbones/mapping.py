@@ -1,10 +1,11 @@
-"""Mapping network of StyleGAN2 and of its class-conditional discriminators."""
+"""Mapping network of StyleGAN2, StyleGAN3 and of class-conditional discriminators."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from .base import Backbone
 from .layers import EqualLinear, normalize_second_moment
 
 
@@ -69,3 +70,24 @@ class MappingNetwork(nn.Module):
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         return x
+
+
+class MappedBackbone(Backbone):
+    """A generator whose codes come from a `MappingNetwork`, `self.mapping`: one w for all its layers."""
+
+    mapping: MappingNetwork
+
+    @property
+    def w_avg(self) -> Tensor:  # type: ignore[override]
+        """Mean of w `[w_dim]`, tracked during training."""
+        return self.mapping.w_avg
+
+    def map(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        ws = self.mapping(z, c)[:, None].repeat(1, self.num_ws, 1)
+        return self.truncate(ws, truncation, truncation_cutoff)

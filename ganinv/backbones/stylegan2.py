@@ -20,9 +20,9 @@ from ganinv_ops.bias_act import bias_act
 from ganinv_ops.modulate import modulated_conv2d
 from ganinv_ops.upfirdn2d import upsample2d
 
-from .base import Backbone, Injection, Noise, Synthesis
+from .base import Injection, Noise, Synthesis
 from .layers import EqualConv2d, EqualLinear, fir_filter
-from .mapping import MappingNetwork
+from .mapping import MappedBackbone, MappingNetwork
 
 Architecture = Literal["skip", "resnet", "orig"]
 
@@ -234,7 +234,7 @@ class SynthesisNetwork(nn.Module):
         return block
 
 
-class StyleGAN2Generator(Backbone):
+class StyleGAN2Generator(MappedBackbone):
     """StyleGAN2 generator. `compute_dtype` may be set to bfloat16: convolutions then run in it, styles
     and pictures in float32.
     """
@@ -260,23 +260,8 @@ class StyleGAN2Generator(Backbone):
         self.synthesis = SynthesisNetwork(config)
 
     @property
-    def w_avg(self) -> Tensor:  # type: ignore[override]
-        """Mean of w `[w_dim]`, tracked during training."""
-        return self.mapping.w_avg
-
-    @property
     def feature_channels(self) -> dict[int, int]:
         return {side: self.config.channels(side) for side in self.config.sides}
-
-    def map(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
-        ws = self.mapping(z, c)[:, None].repeat(1, self.num_ws, 1)
-        return self.truncate(ws, truncation, truncation_cutoff)
 
     def synthesize(
         self,
@@ -287,8 +272,7 @@ class StyleGAN2Generator(Backbone):
         capture: Sequence[int] = (),
         generator: torch.Generator | None = None,
     ) -> Synthesis:
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"codes of shape {tuple(ws.shape)}; expected [N, {self.num_ws}, {self.w_dim}]")
+        self.check_codes(ws)
         inject = inject or {}
         self.check_sides([*inject, *capture])
         codes = ws.float().unbind(1)

@@ -24,7 +24,7 @@ from ganinv.errors import CheckpointError
 
 __all__ = ["FileContents", "Found", "Part", "open_file", "pick_part", "read_checkpoint"]
 
-LAYOUTS = ("rosinality", "nvidia", "psp")
+LAYOUTS = ("rosinality", "nvidia", "stylegan3", "psp")
 """Modules of `ganinv.checkpoints.layouts` with `recognise(tree) -> Found | None`, asked in this order. They
 import networks, and networks' loaders import this package: hence names, not functions.
 """
@@ -32,8 +32,8 @@ _DAMAGED = (PickleError, ArithmeticError, AttributeError, LookupError, RuntimeEr
 """What a layout may run into: a tree is not trusted, and anything may stand where it expects a number."""
 _PREFERRED = ("G_ema", "g_ema", "decoder", "generator_smooth", "G", "g", "D", "d")
 _KNOWN = (
-    "rosinality .pt (g_ema, g, d), NVIDIA's .pkl of StyleGAN2 networks (G_ema, G, D), .pt of the pSp family "
-    "(state_dict, opts), ganinv .safetensors; StyleGAN3 is not opened yet"
+    "rosinality .pt (g_ema, g, d), NVIDIA's .pkl of StyleGAN2 and StyleGAN3 networks (G_ema, G, D), .pt of "
+    "the pSp family (state_dict, opts), ganinv .safetensors"
 )
 
 

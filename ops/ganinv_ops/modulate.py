@@ -21,6 +21,7 @@ def modulated_conv2d(
     weight: Tensor,
     styles: Tensor,
     *,
+    input_gain: Tensor | None = None,
     noise: Tensor | None = None,
     up: int = 1,
     down: int = 1,
@@ -36,6 +37,7 @@ def modulated_conv2d(
         x: [N, I, H, W].
         weight: [O, I, kh, kw], cast to the type of x.
         styles: [N, I], factors of the input channels (about 1).
+        input_gain: factors of x that demodulation does not undo: [], [I] or [N, I]. None is 1.
         noise: added to the result: [N, 1, H', W'], [H', W'] or whatever broadcasts to [N, O, H', W'].
         up, down: whole resampling factors.
         padding: with respect to the upsampled picture; kh // 2 keeps the size.
@@ -61,7 +63,7 @@ def modulated_conv2d(
             f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, "
             f"one factor per sample and channel of x"
         )
-    scale = styles.to(x.dtype)
+    scale = (styles if input_gain is None else styles * input_gain).to(x.dtype)
     y = conv2d_resample(
         x * scale[:, :, None, None],
         weight.to(x.dtype),

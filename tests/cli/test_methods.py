@@ -120,3 +120,31 @@ def test_an_encoder_keeps_its_numbers(bench: Any, shared: Path) -> None:
     before, after = load_encoder(file), load_encoder(out)
     assert before.config == after.config and after.family == "e4e"
     assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["sg3_t_64", "sg3_r_64"])
+def test_stylegan3(bench: Any, shared: Path, name: str) -> None:
+    """A snapshot is converted; pictures are inverted with it, tuned to and edited."""
+    file = bench.folder / "own.safetensors"
+    snapshot = shared / f"fixtures/parity/nvidia/{name}.pkl"
+    assert bench.run("models", "convert", snapshot, file).exit_code == 0
+    picture = bench.picture("me.png", (64, 64))
+    arguments = (*FAST, "--mask", "centre", "--out", bench.folder / "out")
+    result = bench.run("invert", picture, "--backbone", snapshot, "--samples", 2, *arguments)
+    assert result.exit_code == 0, result.stderr
+    tuned = ("--refine", "pti", "--refine-option", "steps=2", "--raw")
+    result = bench.run("invert", picture, "--backbone", file, *tuned, *arguments)
+    assert result.exit_code == 0, result.stderr
+    path = bench.folder / "out" / "me.inversion.safetensors"
+    found = Inversion.load(path)
+    assert found.backbone["name"] == "own" and found.ws.shape[2] == 16 and found.tuned
+    torch.save(torch.nn.functional.normalize(torch.ones(1, found.ws.shape[3])), bench.folder / "tall.pt")
+    edit = ("edit", path, "--backbone", file, "--direction", bench.folder / "tall.pt")
+    for strength in (0, 3):
+        result = bench.run(*edit, "--strength", strength, "--out", bench.folder / f"edits{strength}")
+        assert result.exit_code == 0, result.stderr
+    raw, still, moved = (
+        bench.pixels(bench.folder / place)
+        for place in ("out/me-00-raw.png", "edits0/me-00-edit.png", "edits3/me-00-edit.png")
+    )
+    assert (still == raw).all() and not (moved == raw).all()

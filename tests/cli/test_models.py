@@ -12,6 +12,7 @@ import torch
 from ganinv.backbones.loading import load_backbone, load_discriminator
 
 NVIDIA = "fixtures/parity/nvidia/ada_cond_resnet_64.pkl"
+CONDITIONAL = [NVIDIA, "fixtures/parity/nvidia/sg3_t_cond_32.pkl"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,24 +35,32 @@ def test_inspect_nvidia(bench: Any, shared: Path) -> None:
     assert "c_dim 3, architecture resnet" in text and "training_set.xflip: True" in text
 
 
+def test_inspect_stylegan3(bench: Any, shared: Path) -> None:
+    text = bench.run("models", "inspect", shared / "fixtures/parity/nvidia/sg3_r_64.pkl").stdout
+    assert "sg3_r_64.pkl: stylegan3" in text and "G_ema  generator, stylegan3" in text
+    assert "D  discriminator, stylegan2" in text and "missing" not in text
+    assert "conv_kernel 1" in text and "use_radial_filters True" in text
+
+
 def test_inspect_says_what_is_wrong(bench: Any, tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, tmp_path / "odd.pt")
     result = bench.run("models", "inspect", tmp_path / "odd.pt")
     assert result.exit_code == 1
     assert "is of no known layout: it holds a dictionary of 'weights'" in result.stderr
-    assert "StyleGAN3 is not opened yet" in result.stderr
+    assert "NVIDIA's .pkl of StyleGAN2 and StyleGAN3 networks" in result.stderr
 
 
-def test_convert_keeps_every_number(bench: Any, shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CONDITIONAL, ids=["stylegan2", "stylegan3"])
+def test_convert_keeps_every_number(bench: Any, shared: Path, tmp_path: Path, name: str) -> None:
     generator, critic = tmp_path / "g.safetensors", tmp_path / "d.safetensors"
-    assert bench.run("models", "convert", shared / NVIDIA, generator).exit_code == 0
-    before, after = load_backbone(shared / NVIDIA), load_backbone(generator)
+    assert bench.run("models", "convert", shared / name, generator).exit_code == 0
+    before, after = load_backbone(shared / name), load_backbone(generator)
     assert before.state_dict().keys() == after.state_dict().keys()
     assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
     z, c = torch.randn(2, before.z_dim), torch.eye(3)[:2]
     assert torch.equal(before(z, c), after(z, c))
-    assert bench.run("models", "convert", shared / NVIDIA, critic, "--part", "D").exit_code == 0
-    assert load_discriminator(critic).config == load_discriminator(shared / NVIDIA).config
+    assert bench.run("models", "convert", shared / name, critic, "--part", "D").exit_code == 0
+    assert load_discriminator(critic).config == load_discriminator(shared / name).config
 
 
 def test_convert_refuses(bench: Any, tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def test_shared_weight_equals_one_weight_per_sample(kernel: int, demodulate: boo
     torch.testing.assert_close(y, one_weight_per_sample(x, weight, styles, demodulate) + noise)
 
 
+@pytest.mark.parametrize("demodulate", [True, False])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 4)])
+def test_input_gain_is_not_undone(shape: tuple[int, ...], demodulate: bool) -> None:
+    x, weight, styles = make()
+    gain = 1 + torch.rand(shape, dtype=torch.float64)
+    y = modulated_conv2d(x, weight, styles, input_gain=gain, padding=1, demodulate=demodulate)
+    scaled = x * gain.expand(2, 4)[:, :, None, None]
+    torch.testing.assert_close(y, one_weight_per_sample(scaled, weight, styles, demodulate))
+
+
 @IMPLS
 @pytest.mark.parametrize("kernel", [1, 2, 3])
 @pytest.mark.parametrize("taps", [None, [1, 3, 3, 1], [1, 2, 1], [1, 2, 3, 4, 5, 6, 7, 8]])

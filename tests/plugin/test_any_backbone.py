@@ -40,6 +40,7 @@ FILES = {
     "stylegan2-ada": "nvidia/ada_skip_64.pkl",
     "with-classes": "nvidia/ada_cond_resnet_64.pkl",
     "rosinality": "rosinality/train_000100.pt",
+    "stylegan3": "nvidia/sg3_t_64.pkl",
 }
 
 

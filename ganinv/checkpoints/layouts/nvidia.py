@@ -1,4 +1,5 @@
-"""StyleGAN2 networks in NVIDIA's snapshots, as the stylegan2-ada and the stylegan3 repository write them.
+"""StyleGAN2 networks in NVIDIA's snapshots, as the stylegan2-ada and the stylegan3 repository write them, and
+what all snapshots share.
 
 Names and shapes of the tensors give the architecture; what they do not show (clamps, groups, half precision)
 is read from the modules' attributes, never from anybody's defaults.
@@ -35,11 +36,7 @@ Tensors = Mapping[str, Tensor]
 
 def recognise(tree: Any) -> Found | None:
     """What the tree of a StyleGAN2 snapshot holds, or None where it is none. Raises CheckpointError."""
-    if isinstance(tree, PersistentModule):
-        tree = {"G_ema" if "synthesis" in tree.children() else "D": tree}
-    if not isinstance(tree, Mapping):
-        return None
-    networks = {name: tree[name] for name in _NETWORKS if isinstance(tree.get(name), PersistentModule)}
+    networks = networks_of(tree)
     generators = {name: module for name, module in networks.items() if name != "D"}
     if not networks or not all(_is_stylegan2(module) for module in generators.values()):
         return None
@@ -50,15 +47,24 @@ def recognise(tree: Any) -> Found | None:
     return Found("stylegan3" if newer else "stylegan2-ada", tuple(parts), snapshot_facts(tree))
 
 
+def networks_of(tree: Any) -> dict[str, PersistentModule]:
+    """The networks of a snapshot, or of a module alone, by their names; {} where it is neither."""
+    if isinstance(tree, PersistentModule):
+        return {"G_ema" if "synthesis" in tree.children() else "D": tree}
+    if not isinstance(tree, Mapping):
+        return {}
+    return {name: tree[name] for name in _NETWORKS if isinstance(tree.get(name), PersistentModule)}
+
+
 def generator_from_module(name: str, module: PersistentModule) -> Part:
     """A StyleGAN2 generator of a snapshot. Raises CheckpointError for what we cannot rebuild."""
-    _check_layers(name, module)
-    blocks = [child for key, child in _children(module, "synthesis").items() if key.startswith("b")]
+    check_layers(name, module)
+    blocks = [child for key, child in children_of(module, "synthesis").items() if key.startswith("b")]
     return generator_from_tensors(
         name,
         module.tensors(),
         conv_clamp=_one_clamp(name, blocks, ("conv0", "conv1", "torgb")),
-        mapping_lr=_mapping_lr(module),
+        mapping_lr=mapping_lr_of(module),
         num_fp16_res=_halves(blocks),
     )
 
@@ -83,7 +89,7 @@ def generator_from_tensors(
         architecture = "skip"
     else:
         architecture = "resnet" if f"synthesis.b{top}.skip.weight" in named else "orig"
-    mapping = _mapping_config(named, mapping_lr)
+    mapping = mapping_config(named, mapping_lr)
     if shape_of(named, f"synthesis.b{top}.torgb.weight", 4)[0] != 3:
         raise CheckpointError(
             f"its {name} does not draw RGB: {list(named[f'synthesis.b{top}.torgb.weight'])}"
@@ -104,9 +110,9 @@ def generator_from_tensors(
 
 def discriminator_from_module(name: str, module: PersistentModule) -> Part:
     """The discriminator of a snapshot, whatever its generator. Raises CheckpointError."""
-    _check_layers(name, module)
+    check_layers(name, module)
     blocks = [child for key, child in module.children().items() if key.startswith("b") and key != "b4"]
-    epilogue = _children(module, "b4")
+    epilogue = children_of(module, "b4")
     std = epilogue.get("mbstd")
     group = None if std is None else std.attribute("group_size")
     if group is not None and (type(group) is not int or group < 1):
@@ -116,7 +122,7 @@ def discriminator_from_module(name: str, module: PersistentModule) -> Part:
         module.tensors(),
         conv_clamp=_one_clamp(name, blocks, ("fromrgb", "conv0", "conv1")),
         minibatch_group=group,
-        mapping_lr=_mapping_lr(module),
+        mapping_lr=mapping_lr_of(module),
         num_fp16_res=_halves(blocks),
     )
 
@@ -145,7 +151,7 @@ def discriminator_from_tensors(
     widths[4], inner = shape_of(named, "b4.conv.weight", 4)[:2]
     classes: dict[str, Any] = {}
     if "mapping.fc0.weight" in named:
-        classes = _mapping_config(named, mapping_lr)
+        classes = mapping_config(named, mapping_lr)
         classes["cmap_dim"] = classes.pop("w_dim")
         del classes["z_dim"]
     config = DiscriminatorConfig(
@@ -163,8 +169,10 @@ def discriminator_from_tensors(
     return account(name, "discriminator", module.family, module, config.to_json(), named)
 
 
-def snapshot_facts(tree: Mapping[str, Any]) -> dict[str, Any]:
+def snapshot_facts(tree: Any) -> dict[str, Any]:
     """What a snapshot tells of its training: plain data only."""
+    if not isinstance(tree, Mapping):
+        return {}
     kwargs = tree.get("training_set_kwargs")
     kwargs = kwargs if isinstance(kwargs, Mapping) else {}
     facts = {
@@ -176,15 +184,16 @@ def snapshot_facts(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_stylegan2(module: PersistentModule) -> bool:
-    return "b4" in _children(module, "synthesis")
+    return "b4" in children_of(module, "synthesis")
 
 
 def _of_newer_repository(module: PersistentModule) -> bool:
-    block = _children(module, "synthesis").get("b4")
+    block = children_of(module, "synthesis").get("b4")
     return block is not None and "fused_modconv_default" in block.state
 
 
-def _children(module: PersistentModule, name: str) -> dict[str, PersistentModule]:
+def children_of(module: PersistentModule, name: str) -> dict[str, PersistentModule]:
+    """The submodules of its submodule `name`; {} where there is none."""
     child = module.children().get(name)
     return {} if child is None else child.children()
 
@@ -219,7 +228,7 @@ def _sides(name: str, named: Tensors, prefix: str) -> list[int]:
     return sides
 
 
-def _mapping_config(named: Tensors, lr: float) -> dict[str, Any]:
+def mapping_config(named: Tensors, lr: float) -> dict[str, Any]:
     """z_dim, w_dim, c_dim, mapping_layers, mapping_width, embed_dim and mapping_lr of `mapping.*`."""
     layers = count_numbered((k.removeprefix("mapping.") for k in named if k.startswith("mapping.fc")), "fc")
     w_dim = shape_of(named, f"mapping.fc{layers - 1}.weight", 2)[0]
@@ -238,16 +247,16 @@ def _mapping_config(named: Tensors, lr: float) -> dict[str, Any]:
     }
 
 
-def _mapping_lr(module: PersistentModule) -> float:
+def mapping_lr_of(module: PersistentModule) -> float:
     """The learning-rate multiplier of the mapping layers, which their biases are multiplied by."""
-    first = _children(module, "mapping").get("fc0")
-    return 0.01 if first is None else _number(first.attribute("bias_gain", 0.01), "bias_gain")
+    first = children_of(module, "mapping").get("fc0")
+    return 0.01 if first is None else finite_number(first.attribute("bias_gain", 0.01), "bias_gain")
 
 
 def _one_clamp(name: str, blocks: list[PersistentModule], layers: tuple[str, ...]) -> float | None:
     """The clamp of all layers of these names."""
     found = [layer for block in blocks for key, layer in block.children().items() if key in layers]
-    clamps = {None if clamp is None else _number(clamp, "conv_clamp") for clamp in map(_clamp, found)}
+    clamps = {None if clamp is None else finite_number(clamp, "conv_clamp") for clamp in map(_clamp, found)}
     if len(clamps) > 1:
         raise CheckpointError(f"its {name} clamps its layers at {len(clamps)} different values")
     return clamps.pop() if clamps else None
@@ -257,7 +266,8 @@ def _clamp(layer: PersistentModule) -> Any:
     return layer.attribute("conv_clamp")
 
 
-def _number(value: Any, what: str) -> float:
+def finite_number(value: Any, what: str) -> float:
+    """An attribute that must be a number of at least 0. Raises CheckpointError."""
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
         raise CheckpointError(f"its {what} is {str(value)[:40]!r}, not a number")
     return float(value)
@@ -267,7 +277,7 @@ def _halves(blocks: list[PersistentModule]) -> int:
     return sum(block.attribute("use_fp16") is True for block in blocks)
 
 
-def _check_layers(name: str, module: PersistentModule) -> None:
+def check_layers(name: str, module: PersistentModule) -> None:
     """Raises CheckpointError for layers that compute something else than ours."""
     for prefix, layer in module.modules():
         activation = layer.attribute("activation", "lrelu")

@@ -113,8 +113,8 @@ def test_paths(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("changes", "text"),
     [
         (
-            {"family": "stylegan9"},
-            "needs another plugin: unknown backbone family 'stylegan9'; did you mean 'stylegan2'",
+            {"family": "stylgan2"},
+            "needs another plugin: unknown backbone family 'stylgan2'; did you mean 'stylegan2'",
         ),
         (
             {"config": {"resolution": 17}},
