@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ganinv.api import Edit
     from ganinv.editing.fit import Boundary
 
-_GUESS = 0.6
+_POOR = 0.7  # a guess gets 0.5
 
 backbone_option = click.option(
     "--backbone", default="portraits-64", show_default=True, help="A model's name or a file."
@@ -133,9 +133,10 @@ def _tell(name: str, boundary: Boundary) -> None:
         f"{name}: {boundary.accuracy:.1%} of {boundary.held_out} held-out codes on the right side; "
         f"fitted on {boundary.used}"
     )
-    if boundary.accuracy < _GUESS:
+    if boundary.accuracy < _POOR:
         click.echo(
-            f"Warning: {name}: hardly better than a guess; do the rows name the codes they describe?",
+            f"Warning: {name}: little better than a guess, which gets 50%; label more rows, and see that "
+            "they name the codes they describe",
             err=True,
         )
 

@@ -99,7 +99,7 @@ def boundary(value: Tensor, path: Path, backbone: Backbone | None = None) -> Dir
 
 
 def _holds_all_rows(width: int, backbone: Backbone) -> bool:
-    """Whether a single row is those of several layers, of this backbone or, as its width tells, of another."""
+    """Whether a single row is those of all layers, of this backbone or, as its width tells, of another."""
     own = backbone.num_ws * backbone.w_dim
     return width == own or (width > _WIDEST and width % backbone.w_dim == 0)
 

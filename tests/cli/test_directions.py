@@ -211,7 +211,7 @@ def test_fit_warns_of_a_guess(bench: Any, labelled: Path) -> None:
     arguments = ("--backbone", bench.backbone, "--attributes", labelled, "--attribute", "dice")
     result = bench.run("directions", "fit", *arguments, "--seed", 1)
     assert result.exit_code == 0
-    assert "Warning: dice: hardly better than a guess; do the rows name the codes" in result.stderr
+    assert "Warning: dice: little better than a guess, which gets 50%; label more rows" in result.stderr
 
 
 @pytest.mark.parametrize(
