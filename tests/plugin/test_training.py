@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganinv.errors import CheckpointError, ConfigError, InputError, UsageError
 from ganinv.editing.store import keep_direction
+from ganinv.errors import CheckpointError, ConfigError, InputError, UsageError
 from ganinv.parts import (
     Backbone,
     Direction,
