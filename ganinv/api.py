@@ -23,7 +23,9 @@ from torch import Tensor
 from ganinv import images
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone
-from ganinv.editing.directions import Direction, apply_all, load_directions, read_directions
+from ganinv.editing.directions import apply_edits, load_direction, load_directions
+from ganinv.editing.edits import Direction, Edit
+from ganinv.editing.manifest import read_directions
 from ganinv.errors import (
     BackboneMismatchError,
     CheckpointError,
@@ -46,6 +48,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Direction",
+    "Edit",
     "GanInvError",
     "InputError",
     "Inversion",
@@ -59,6 +62,7 @@ __all__ = [
     "composite",
     "edit",
     "load_backbone",
+    "load_direction",
     "load_directions",
     "load_method",
     "method_names",
@@ -124,27 +128,21 @@ def load_method(name: str, *, backbone: Backbone, **options: Any) -> InversionMe
     return method
 
 
-def edit(
-    inversion: Inversion,
-    backbone: Backbone,
-    edits: Iterable[tuple[str, float]],
-    *,
-    directions: dict[str, Direction] | None = None,
-) -> Tensor:
-    """Codes moved along named directions; draw them with `method.render(inversion, ws)` or `render`.
+def edit(inversion: Inversion, backbone: Backbone, edits: Iterable[tuple[str | Edit, float]]) -> Inversion:
+    """The inversion edited; draw it with `method.render` or `render`, save it, or edit it again.
 
     Args:
-        edits: (name, strength) one after the other.
-        directions: where to look names up; None means `load_directions(backbone)`.
+        edits: (what, strength), one after the other; what is an `Edit`, or text that `load_direction` takes:
+            "age", "age.pt", "sefa:0:4-7".
 
     Returns:
-        float32 (N, K, num_ws, w_dim).
+        The same pictures with other codes, and other tuned weights where styles are edited.
 
     Raises:
-        UnknownNameError: no such direction. BackboneMismatchError: fitted on another backbone.
+        UnknownNameError, UsageError: no such direction.
+        BackboneMismatchError, CheckpointError: one for another backbone, or a file that cannot be used.
     """
-    known = load_directions(backbone) if directions is None else directions
-    return apply_all(inversion.ws, edits, known, backbone)
+    return apply_edits(inversion, edits, backbone)
 
 
 def open_picture(

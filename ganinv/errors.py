@@ -4,7 +4,7 @@
     |-- UsageError               exit code 2: a wrong argument or option
     |   |-- UnknownNameError     a name that no registry or file holds
     |   `-- ConfigError          a configuration file or key=value that does not fit
-    |-- InputError               a picture or mask that cannot be used
+    |-- InputError               a picture, mask or table that cannot be used
     |-- CheckpointError          a weight, direction or inversion file that cannot be used
     |   `-- BackboneMismatchError  made with another backbone than the one given
     |-- OutputError              a result that cannot be written
@@ -60,7 +60,7 @@ class ConfigError(UsageError):
 
 
 class InputError(GanInvError):
-    """A picture or mask that is missing, broken or of the wrong shape."""
+    """A picture, mask or table that is missing, broken or of the wrong shape."""
 
 
 class CheckpointError(GanInvError):

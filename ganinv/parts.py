@@ -14,7 +14,9 @@ from ganinv.backbones.loading import (
 )
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
 from ganinv.configs import build_config, load_config
-from ganinv.editing.directions import Direction, apply, load_directions, read_directions, write_directions
+from ganinv.editing.directions import load_direction, load_directions
+from ganinv.editing.edits import Direction, Edit
+from ganinv.editing.manifest import read_directions, write_directions
 from ganinv.encoders.ir_se import IRSEBody, IRSEConfig
 from ganinv.encoders.layerwise import LayerwiseLinear
 from ganinv.encoders.loading import load_encoder
@@ -68,6 +70,7 @@ __all__ = [
     "Direction",
     "Discriminator",
     "DiscriminatorConfig",
+    "Edit",
     "EqualConv2d",
     "EqualLinear",
     "GanInvError",
@@ -88,7 +91,6 @@ __all__ = [
     "Synthesis",
     "UnknownNameError",
     "UsageError",
-    "apply",
     "atomic_write",
     "backbone_record",
     "build_config",
@@ -107,6 +109,7 @@ __all__ = [
     "from_first",
     "load_backbone",
     "load_config",
+    "load_direction",
     "load_directions",
     "load_discriminator",
     "load_encoder",

@@ -42,8 +42,7 @@ def add_model(name: str, source: str, *, licence: str | None = None, allow_http:
         UsageError: a bad or taken name, or link. CheckpointError: no such file, or none that opens.
         OutputError: the store cannot be written.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise UsageError(f"{name!r} is no model name; use letters, digits, - and _")
+    check_name(name, "model")
     suffix = Path(urlsplit(source).path if "://" in source else source).suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{source} is no checkpoint by its name; known endings: {', '.join(SUFFIXES)}")
@@ -74,6 +73,12 @@ def add_model(name: str, source: str, *, licence: str | None = None, allow_http:
         path.unlink(missing_ok=True)
         raise
     return _read(path.with_suffix(".json"))
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises UsageError unless `name` can be a file's name in the store; `what` is "model", "direction"."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UsageError(f"{name!r} is no {what} name; use letters, digits, - and _")
 
 
 def remove_model(name: str) -> None:

@@ -16,8 +16,9 @@ import torch
 
 from ganinv.backbones.loading import find_model, load_backbone
 from ganinv.checkpoints import read_checkpoint
-from ganinv.editing.directions import Direction, write_directions
-from ganinv.editing.fit import project_out, response, svm_normal, unit_length
+from ganinv.editing.edits import Direction
+from ganinv.editing.fit import fit_boundary, project_out, response, unit_length
+from ganinv.editing.manifest import write_directions
 from ganinv.errors import UsageError
 from ganinv.metrics.judge import load_judge
 
@@ -32,6 +33,7 @@ DIRECTIONS = {
     "hair-length": ("length", "longer hair"),
     "skin-tone": ("skin", "darker skin"),
 }
+SAFE_RANGE = (-3.0, 3.0)  # in units, standard deviations of the attribute: beyond, hardly any portrait is
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def main() -> None:
         rows = response(codes, normals)
         vectors = {name: rows[i] for name, i in index.items()}
     else:
-        vectors = {name: svm_normal(codes, normals[:, i]) for name, i in index.items()}
+        vectors = {name: fit_boundary(codes, normals[:, i], share=0.1).normal for name, i in index.items()}
         if args.method == "svm-orthogonal":
             stacked = torch.stack(list(vectors.values()))
             others = {name: torch.cat([stacked[:k], stacked[k + 1 :]]) for k, name in enumerate(vectors)}
@@ -76,7 +78,18 @@ def main() -> None:
         except UsageError as cause:
             print(f"{name:12} left out: {cause}", flush=True)
             continue
-        directions.append(Direction(name, vector[None].clone(), unit, None, backbone.sha256, "", about))
+        directions.append(
+            Direction(
+                name,
+                vector[None].clone(),
+                unit=unit,
+                backbone_sha256=backbone.sha256,
+                safe_range=SAFE_RANGE,
+                licence="Apache-2.0",
+                origin="ganinv (scripts/fit_directions.py)",
+                about=about,
+            )
+        )
         print(f"{name:12} unit {unit:.3f}", flush=True)
     provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
     write_directions(args.to, directions, provenance=provenance)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ganinv.api import load_backbone, load_method
 from ganinv.backbones.base import Backbone
-from ganinv.editing.directions import apply, load_directions
+from ganinv.editing.directions import load_directions
 from ganinv.images import composite, to_tensor, to_uint8
 from ganinv.masks import named_hole
 from ganinv.metrics.judge import Judge, kid, load_judge, r2_and_auc
@@ -113,11 +113,11 @@ def edits(method: Any, judge: Any, truth: Tensor, strength: float) -> dict[str, 
     deviation = renders.std(0)
     columns = {name: judge.column(attribute) for name, attribute in READ_AS.items()}
     result = {}
-    for name, direction in load_directions(method.backbone).items():
+    for name, direction in load_directions(method.backbone, stored=False).items():
         moved_right, counted, left_out, moves = 0, 0, 0, []
         for sign in (-1, 1):
-            ws = apply(inversion.ws, direction, sign * strength)
-            after = judge.read(method.render(inversion, ws)[:, 0].clamp(-1, 1))
+            edited = direction.apply(inversion, sign * strength)
+            after = judge.read(method.render(edited)[:, 0].clamp(-1, 1))
             change = (after - before) / deviation
             column = columns[name]
             end = renders[:, column].quantile(0.99 if sign > 0 else 0.01)

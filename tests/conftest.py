@@ -23,6 +23,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store for each test: what its user keeps must not change it."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("GANINV_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device in turn; skips where there is none."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 INVERSION_SUFFIX = ".inversion.safetensors"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
+T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -264,6 +265,14 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     with _bar() as bar:
         task = bar.add_task("pictures", total=total)
         yield lambda: bar.advance(task)
+
+
+def counted(items: Iterable[T], total: int) -> Iterator[T]:
+    """The items as they come, with a bar on a terminal."""
+    with _progress(total) as advance:
+        for item in items:
+            yield item
+            advance()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,18 @@ from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import Backbone, Direction, Inversion, InversionMethod
+    from ganinv.api import Backbone, Edit, Inversion, InversionMethod
 
 _LONGEST_STRIP = 99
 
 
 @dataclass(frozen=True)
 class EditSettings:
-    """What to do with each inversion; `strip` is (from, to, steps), `sample` None means all."""
+    """What to do with each inversion.
+
+    strengths: one for each direction, or none where only a strip is asked for. strip: (from, to, steps).
+    sample: None means all.
+    """
 
     directions: tuple[str, ...]
     strengths: tuple[float, ...]
@@ -54,11 +58,6 @@ class EditSettings:
     sample: int | None
     keep_known: bool
     feather: int
-
-    @property
-    def edits(self) -> list[tuple[str, float]]:
-        """(name, strength) in the order typed; empty where only a strip is asked for."""
-        return list(zip(self.directions, self.strengths, strict=False))
 
 
 @click.command("edit", short_help="Move inversions or pictures along directions (age, smile, ...).")
@@ -68,7 +67,8 @@ class EditSettings:
     "directions",
     multiple=True,
     required=True,
-    help="See 'ganinv directions list'; or an InterFaceGAN file (.pt, .npy).",
+    help="A name of 'ganinv directions list'; FILE or FILE:COMPONENT; sefa:K; style:LAYER:CHANNEL. All "
+    "but the last may end in :FIRST-LAST, the layers to change.",
 )
 @click.option(
     "--strength", "strengths", multiple=True, type=Finite(), help="The n-th goes with the n-th --direction."
@@ -164,7 +164,7 @@ class Editor:
         self.backbone, self.device, self.precision = backbone, device, precision
         self.open = functools.cache(self._open)
         self.method = functools.cache(self._method)
-        self.directions = functools.cache(self._directions)
+        self.edits = functools.cache(self._edits)
         if backbone is not None:
             self.open(backbone)  # a wrong name or file is told once, before any work
 
@@ -174,8 +174,8 @@ class Editor:
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
         written: list[Path] = []
-        if self.settings.edits:
-            edited = self._draw(inversion, backbone, self.settings.edits)
+        if self.settings.strengths:
+            edited = self._draw(inversion, backbone, self._chosen(backbone))
             written += self._write(job, inversion, "edit", list(edited))
         if self.settings.strip is not None:
             strips = self._strips(inversion, backbone, self.settings.strip)
@@ -191,10 +191,10 @@ class Editor:
             inversion = Inversion.load(job.path)
             backbone = self.open(self.backbone) if self.backbone else self._named(job, inversion)
             check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
-            self.directions(backbone)
+            self.edits(backbone)
             return inversion, backbone
         method = self.method()
-        self.directions(method.backbone)  # a wrong name is told before the picture is inverted
+        self.edits(method.backbone)  # a wrong name is told before the picture is inverted
         opened = open_job(job, method, self.pictures, self.report)
         inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
         warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
@@ -222,22 +222,31 @@ class Editor:
         generator = open_generator(self.pictures, None, self.device, self.precision)
         return open_method(self.pictures, generator, self.report)
 
-    def _directions(self, backbone: Backbone) -> dict[str, Direction]:
-        """The directions of a backbone. Raises UnknownNameError where it lacks one that was asked for."""
-        from ganinv.api import load_directions
-        from ganinv.editing.foreign import read_interfacegan
+    def _edits(self, backbone: Backbone) -> list[Edit]:
+        """The directions asked for, in their order; warns of strengths beyond what is safe.
 
-        known = load_directions(backbone)
-        for name in self.settings.directions:
-            if Path(name).suffix in (".pt", ".npy"):
-                boundary = read_interfacegan(name, num_ws=backbone.num_ws, w_dim=backbone.w_dim)
-                known[name] = replace(boundary, name=name)
-            elif name not in known:
-                raise UnknownNameError("direction", name, known)
-        return known
+        Raises what `ganinv.api.load_direction` raises.
+        """
+        from ganinv.api import load_direction
+
+        edits = [load_direction(name, backbone) for name in self.settings.directions]
+        ends = list(self.settings.strip[:2]) if self.settings.strip else []
+        for index, edit in enumerate(edits):
+            beyond = [s for s in (*self.settings.strengths[index : index + 1], *ends) if not edit.is_safe(s)]
+            if beyond and edit.safe_range:
+                low, high = edit.safe_range
+                self.report.note(
+                    f"Warning: {edit.name}: strength {max(beyond, key=abs):g} is beyond its safe range, "
+                    f"{low:g} to {high:g}"
+                )
+        return edits
+
+    def _chosen(self, backbone: Backbone) -> list[tuple[Edit, float]]:
+        """The directions with their strengths; empty where only a strip is asked for."""
+        return list(zip(self.edits(backbone), self.settings.strengths, strict=False))
 
     def _draw(
-        self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[str, float]]
+        self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[Edit, float]]
     ) -> np.ndarray:
         """The edited pictures, uint8 (N * K, H, W, 3)."""
         import numpy as np
@@ -245,8 +254,7 @@ class Editor:
         from ganinv.api import composite, edit, render, to_uint8
         from ganinv.images import middle
 
-        ws = edit(inversion, backbone, edits, directions=self.directions(backbone))
-        drawn = to_uint8(render(inversion, backbone, ws).flatten(0, 1))
+        drawn = to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
         rows, columns = middle(drawn.shape[1], inversion.content)
         if not self.settings.keep_known:
             return drawn[:, rows, columns]
@@ -258,17 +266,20 @@ class Editor:
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]
     ) -> list[np.ndarray]:
-        """A strip for each sample: one row a direction, one column a strength."""
+        """A strip for each sample: one row a direction, one column a strength of it.
+
+        The other directions keep their own strength; where none was given they are left out.
+        """
         import numpy as np
 
         from ganinv.images import sheet
 
-        fixed = self.settings.edits or [(name, 0.0) for name in self.settings.directions]
+        chosen = self._chosen(backbone)
         strengths = np.linspace(span[0], span[1], span[2]).tolist()
-        rows = [
-            [self._draw(inversion, backbone, _varied(fixed, row, strength)) for strength in strengths]
-            for row in range(len(fixed))
-        ]
+        rows = []
+        for row, varied in enumerate(self.edits(backbone)):
+            before, after = chosen[:row], chosen[row + 1 :]
+            rows.append([self._draw(inversion, backbone, [*before, (varied, s), *after]) for s in strengths])
         count = len(rows[0][0])
         return [sheet([[tile[index] for tile in row] for row in rows]) for index in range(count)]
 
@@ -284,8 +295,3 @@ class Editor:
             path = self.out / f"{prefix}-{first + sample:02d}-{kind}.png"
             written.append(write_png(path, pixels))
         return written
-
-
-def _varied(fixed: Sequence[tuple[str, float]], row: int, strength: float) -> list[tuple[str, float]]:
-    """The edits with the strength of one of them replaced."""
-    return [(name, strength if index == row else own) for index, (name, own) in enumerate(fixed)]

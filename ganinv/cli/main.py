@@ -28,7 +28,7 @@ COMMANDS = {
     "edit": ("ganinv.cli.edit:command", "Move inversions or pictures along directions (age, smile, ...)."),
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),
-    "directions": ("ganinv.cli.directions:command", "List the editing directions of a backbone."),
+    "directions": ("ganinv.cli.directions:command", "List, keep and fit editing directions."),
     "models": ("ganinv.cli.models:command", "List the models in the package."),
     "plugins": ("ganinv.cli.plugins:command", "List methods and other plugins, and whether they load."),
     "doctor": ("ganinv.cli.doctor:command", "Say what works on this machine: PyTorch, ops, models."),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ganinv.cli.common import counted
+
 
 @click.command("portraits")
 @click.option("--count", type=int, default=16, show_default=True, help="How many portraits.")
@@ -28,20 +30,9 @@ def command(count: int, size: int, seed: int, out: Path, as_json: bool) -> None:
 
     Portrait I of a series depends on the seed and I only: a longer run begins with the same pictures.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from ganinv.portraits.files import write_portraits
 
-    written: list[Path] = []
-    paths = write_portraits(out, count, size, seed)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("portraits", total=count)
-        for path in paths:
-            written.append(path)
-            progress.update(task, completed=min(len(written), count))
+    written = list(counted(write_portraits(out, count, size, seed), count + 1))
     if as_json:
         options = {"count": count, "size": size, "seed": seed, "out": str(out)}
         result = {

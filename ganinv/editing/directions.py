@@ -1,186 +1,122 @@
-"""Directions: what to add to codes so that one attribute of the picture changes.
-
-Edited codes are ws + strength * unit * vector on the direction's layers. Vectors have rows of norm 1; `unit`
-is the length that one step of strength goes, for bundled directions one standard deviation of the attribute.
-"""
+"""Directions by name: bundled ones, those of the user's store and of plugins, files, and computed ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models
-from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.editing import foreign
+from ganinv.editing.computed import sefa, style_channels
+from ganinv.editing.edits import Edit
+from ganinv.editing.manifest import KIND, read_directions
+from ganinv.editing.store import stored_directions
 from ganinv.errors import CheckpointError, PluginError, UnknownNameError, UsageError
-from ganinv.inversion import check_backbone
+from ganinv.inversion import Inversion
 from ganinv.plugins import registry
 
-KIND = "directions"
+_LAYERS = re.compile(r"(.+):(\d{1,6})-(\d{1,6})")
+_SEFA = re.compile(r"sefa:(\d{1,6})")
+_STYLE = re.compile(r"style:(\d{1,6}:\d{1,6}(?:,\d{1,6}:\d{1,6})*)")
+_FILE = re.compile(
+    r"(.+\.(?:{}))(?::([^:/]+))?".format("|".join(s[1:] for s in (*foreign.SUFFIXES, ".safetensors"))), re.I
+)
 
 
-@dataclass(frozen=True, eq=False)
-class Direction:
-    """One direction.
+def apply_edits(
+    inversion: Inversion, edits: Iterable[tuple[str | Edit, float]], backbone: Backbone
+) -> Inversion:
+    """`Edit.apply` for several (edit, or what `load_direction` takes; strength), one after the other.
 
-    vector: float32 (rows, w_dim), rows = 1 (the same for every layer) or num_ws; each row of norm 1 or 0.
-    unit: length of one step of strength. layers: (first, last), last excluded; None = all.
-    backbone_sha256: of the generator it was fitted on; None = usable with any of the same width.
-    origin: the file or plugin it comes from. about: one line for a list.
+    Raises:
+        UnknownNameError, UsageError: a name that is none.
+        BackboneMismatchError, CheckpointError: an edit that does not belong to `backbone`.
     """
-
-    name: str
-    vector: Tensor
-    unit: float = 1.0
-    layers: tuple[int, int] | None = None
-    backbone_sha256: str | None = None
-    origin: str = ""
-    about: str = ""
-
-    def __post_init__(self) -> None:
-        if self.vector.ndim != 2 or not self.vector.isfinite().all():
-            raise ValueError(
-                f"direction {self.name!r}: a vector of shape {list(self.vector.shape)}; "
-                "expected finite [rows, w_dim]"
-            )
-        norms = self.vector.double().norm(dim=1)
-        if not (((norms - 1).abs() < 1e-3) | (norms == 0)).all():
-            raise ValueError(
-                f"direction {self.name!r}: rows of norm {norms.min():.4g} to {norms.max():.4g}; expected 1"
-            )
+    for what, strength in edits:
+        edit = load_direction(what, backbone) if isinstance(what, str) else what
+        edit.check(backbone)
+        inversion = edit.apply(inversion, strength)
+    return inversion
 
 
-def apply(ws: Tensor, direction: Direction, strength: float) -> Tensor:
-    """Codes moved along a direction: ws + strength * unit * vector on its layers.
+def load_direction(source: str, backbone: Backbone | None = None) -> Edit:
+    """An edit as people type it: NAME, FILE, FILE:COMPONENT, sefa:K or style:LAYER:CHANNEL[,LAYER:CHANNEL].
+
+    All but style take ":FIRST-LAST" at their end, the layers to change, counted from 0, both included.
 
     Args:
-        ws: float32 (..., num_ws, w_dim), left unchanged.
-        strength: steps; negative ones go the other way.
-
-    Returns:
-        As `ws`.
-
-    Raises:
-        CheckpointError: the direction is of another width or number of layers.
-    """
-    num_ws, w_dim = ws.shape[-2:]
-    rows, width = direction.vector.shape
-    if width != w_dim or rows not in (1, num_ws):
-        raise CheckpointError(
-            f"direction {direction.name!r} from {direction.origin or 'an unnamed source'} "
-            f"is for codes of {rows} x {width}, these are {num_ws} x {w_dim}: use one fitted on this backbone"
-        )
-    first, last = direction.layers or (0, num_ws)
-    if not 0 <= first < last <= num_ws:
-        raise CheckpointError(
-            f"direction {direction.name!r} is for layers {first} to {last} and there are {num_ws}"
-        )
-    step = (strength * direction.unit * direction.vector).to(ws.device, ws.dtype).expand(num_ws, w_dim)
-    edited = ws.clone()
-    edited[..., first:last, :] += step[first:last]
-    return edited
-
-
-def apply_all(
-    ws: Tensor, edits: Iterable[tuple[str, float]], directions: Mapping[str, Direction], backbone: Backbone
-) -> Tensor:
-    """`apply` for several (name, strength) one after the other.
+        source: NAME is one that `load_directions` gives. FILE is a .pt, .npy, ... of others or a .safetensors
+            of ours. COMPONENT is the number of a GANSpace component, or a name in a file of ours that holds
+            several.
+        backbone: what it is meant for. Without one only files are known, and only such that tell their width.
 
     Raises:
-        UnknownNameError: a name that `directions` lacks.
-        BackboneMismatchError, CheckpointError: a direction that does not belong to `backbone`.
+        UnknownNameError: no such name. UsageError: a number that is not there, or no backbone.
+        CheckpointError: a file that cannot be used, or an edit for another backbone.
     """
-    for name, strength in edits:
-        if name not in directions:
-            raise UnknownNameError("direction", name, directions)
-        direction = directions[name]
-        if direction.backbone_sha256 is not None:
-            check_backbone(backbone, direction.backbone_sha256, f"direction {name!r}")
-        ws = apply(ws, direction, strength)
-    return ws
+    base, layers = _without_layers(source)
+    if base.startswith("style:") and layers is not None:
+        raise UsageError(f"{source!r}: a style edit names its layers itself; drop the range at its end")
+    if base.startswith(("sefa:", "style:")):
+        edit = _computed(base, layers, backbone)
+    elif file := _FILE.fullmatch(base):
+        edit = _from_file(Path(file[1]).expanduser(), file[2], backbone)
+    elif backbone is None:
+        raise UsageError(
+            f"{source!r} is no direction file; known: {foreign.KNOWN}, sefa:K, style:LAYER:CHANNEL"
+        )
+    else:
+        edit = _by_name(base, backbone)
+    edit = replace(edit, name=source, layers=layers or edit.layers)
+    if backbone is not None:
+        edit.check(backbone)
+    return edit
 
 
-def load_directions(backbone: Backbone) -> dict[str, Direction]:
-    """Every direction at hand for a backbone: bundled ones fitted on it, then those of plugins.
+def load_directions(backbone: Backbone, *, stored: bool = True) -> dict[str, Edit]:
+    """Every edit at hand for a backbone, by name: bundled ones, those of the user's store, those of plugins.
 
-    A plugin's direction whose name is taken is called "PLUGIN/NAME". A plugin that fails is left out here and
+    One whose name is taken is called "store/NAME" or "PLUGIN/NAME". A plugin that fails is left out here and
     told by `ganinv plugins`.
+
+    Args:
+        stored: False leaves the user's store out, for what must not depend on it.
+
+    Raises:
+        CheckpointError: a damaged file of the package or of the store.
     """
-    found: dict[str, Direction] = {}
+    found: dict[str, Edit] = {}
     for model in bundled_models():
         if model.kind == KIND:
-            found |= {d.name: d for d in read_directions(model.path).values() if _suits(d, backbone)}
+            _add(found, read_directions(model.path).values(), backbone, model.name)
+    if stored:
+        _add(found, stored_directions().values(), backbone, "store")
     plugins = registry("directions")
     for plugin in plugins.names():
         try:
             offered = list(_of_plugin(plugins.get(plugin), plugins.origin(plugin)))
         except (PluginError, CheckpointError):
             continue
-        for direction in offered:
-            if _suits(direction, backbone):
-                name = direction.name if direction.name not in found else f"{plugin}/{direction.name}"
-                found[name] = replace(direction, name=name)
+        _add(found, offered, backbone, plugin)
     return found
 
 
-def read_directions(path: str | Path) -> dict[str, Direction]:
-    """The directions of a file of `write_directions`, by name. Raises CheckpointError."""
-    stored = read_checkpoint(path, kind=KIND)
-    if stored.config.keys() != stored.tensors.keys():
-        raise CheckpointError(f"{path} is damaged: its header and its vectors name different directions")
-    try:
-        return {
-            name: Direction(
-                name=name,
-                vector=stored.tensors[name].float(),
-                unit=float(entry["unit"]),
-                layers=(int(entry["layers"][0]), int(entry["layers"][1])) if entry.get("layers") else None,
-                backbone_sha256=entry.get("backbone_sha256"),
-                origin=Path(path).name,
-                about=str(entry.get("about", "")),
-            )
-            for name, entry in stored.config.items()
-        }
-    except (KeyError, IndexError, TypeError, ValueError) as cause:
-        raise CheckpointError(f"{path} is damaged: {cause}") from cause
+def _add(found: dict[str, Edit], offered: Iterable[Edit], backbone: Backbone, owner: str) -> None:
+    for edit in offered:
+        try:
+            edit.check(backbone)
+        except CheckpointError:
+            continue  # of another backbone
+        name = edit.name if edit.name not in found else f"{owner}/{edit.name}"
+        found[name] = replace(edit, name=name)
 
 
-def write_directions(
-    path: str | Path, directions: Iterable[Direction], *, provenance: Mapping[str, Any] | None = None
-) -> str:
-    """Writes directions to a file; gives its SHA-256. Raises OutputError, UsageError for two of a name."""
-    listed = list(directions)
-    if len({d.name for d in listed}) < len(listed):
-        raise UsageError(
-            f"two directions of one name cannot go into {path}: {', '.join(d.name for d in listed)}"
-        )
-    config = {
-        d.name: {
-            "unit": d.unit,
-            "layers": list(d.layers) if d.layers else None,
-            "backbone_sha256": d.backbone_sha256,
-            "about": d.about,
-        }
-        for d in listed
-    }
-    vectors = {d.name: d.vector.float() for d in listed}
-    return write_checkpoint(path, vectors, kind=KIND, family=KIND, config=config, provenance=provenance)
-
-
-def _suits(direction: Direction, backbone: Backbone) -> bool:
-    """Whether a direction was fitted on this backbone or, fitted on none in particular, has its width."""
-    if direction.backbone_sha256 is not None:
-        return direction.backbone_sha256 == backbone.sha256
-    rows, width = direction.vector.shape
-    return width == backbone.w_dim and rows in (1, backbone.num_ws)
-
-
-def _of_plugin(builder: Any, origin: str) -> Iterator[Direction]:
-    """A plugin's builder gives a file of directions or the directions themselves."""
+def _of_plugin(builder: Any, origin: str) -> Iterator[Edit]:
+    """A plugin's builder gives a file of directions or the edits themselves."""
     try:
         offered = builder()
         items = read_directions(offered).values() if isinstance(offered, (str, Path)) else list(offered)
@@ -189,5 +125,57 @@ def _of_plugin(builder: Any, origin: str) -> Iterator[Direction]:
     except Exception as cause:  # a plugin may raise anything, and must break only itself
         raise PluginError(f"directions from {origin} cannot be loaded: {cause}") from cause
     for item in items:
-        if isinstance(item, Direction):
+        if isinstance(item, Edit):
             yield replace(item, origin=origin)
+
+
+def _without_layers(source: str) -> tuple[str, tuple[int, int] | None]:
+    """What stands before ":FIRST-LAST", and (FIRST, LAST + 1)."""
+    match = _LAYERS.fullmatch(source)
+    if match is None:
+        return source, None
+    first, last = int(match[2]), int(match[3])
+    if first > last:
+        raise UsageError(f"{source!r}: layers {first}-{last} run backwards; type {last}-{first}")
+    return match[1], (first, last + 1)
+
+
+def _computed(source: str, layers: tuple[int, int] | None, backbone: Backbone | None) -> Edit:
+    index, channels = _SEFA.fullmatch(source), _STYLE.fullmatch(source)
+    if index is None and channels is None:
+        raise UsageError(
+            f"{source!r} is not understood; type sefa:0, sefa:0:4-7, style:6:501 or style:6:501,9:12"
+        )
+    if backbone is None:
+        raise UsageError(f"{source!r} is computed from a generator: type --backbone as well")
+    if index is not None:
+        return sefa(backbone, int(index[1]), layers)
+    pairs = [pair.split(":") for pair in channels[1].split(",")] if channels else []
+    return style_channels(backbone, [(int(layer), int(channel)) for layer, channel in pairs])
+
+
+def _from_file(path: Path, which: str | None, backbone: Backbone | None) -> Edit:
+    if path.suffix.lower() != ".safetensors":
+        if which is not None and not which.isdecimal():
+            raise UsageError(f"{path}:{which} is not understood; a component is a number: {path}:0")
+        return foreign.read_foreign_edit(path, None if which is None else int(which), backbone)
+    known = read_directions(path)
+    if which is None and len(known) == 1:
+        return next(iter(known.values()))
+    if which not in known:
+        if which is None:
+            raise UsageError(
+                f"{path} holds several directions; type {path}:NAME, one of {', '.join(sorted(known))}"
+            )
+        raise UnknownNameError("direction", which, known)
+    return known[which]
+
+
+def _by_name(name: str, backbone: Backbone) -> Edit:
+    known = load_directions(backbone)
+    if name not in known:
+        elsewhere = stored_directions()
+        if name in elsewhere:
+            elsewhere[name].check(backbone)  # says why it does not belong to this backbone
+        raise UnknownNameError("direction", name, known, hint="Or give a file, sefa:K or style:LAYER:CHANNEL")
+    return known[name]

@@ -2,8 +2,8 @@
 
 Two fits, after which every row has norm 1:
 
-- `svm_normal`: normal of the linear SVM between the codes with the lowest and highest values (InterFaceGAN,
-  Shen et al. 2020), optionally with other attributes' normals projected out;
+- `fit_boundary`: normal of the linear boundary between the codes with the lowest and highest values, by an
+  SVM (InterFaceGAN, Shen et al. 2020) or logistic regression; `project_out` takes other attributes out of it;
 - `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
   moves when one attribute moves and the others stay. The bundled directions are of this kind;
   docs/results.md compares them.
@@ -11,40 +11,161 @@ Two fits, after which every row has norm 1:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
-from ganinv.errors import UsageError
+from ganinv.editing.attributes import LabelledCodes
+from ganinv.editing.edits import Direction
+from ganinv.errors import InputError, UnknownNameError, UsageError
+
+Model = Literal["svm", "logistic"]
+SHARE = 0.2
+_STRENGTH = {"svm": 0.001, "logistic": 0.1}
+"""Inverse of the regularisation. With these and a share of 0.2, 200 to 500 codes gave the best directions of
+portraits-64; docs/directions.md has the figures."""
+_TRAINED = 0.7  # the rest is held out, as in InterFaceGAN
+_LEAST = 4  # codes of a class, so that both parts have some
 
 
-def svm_normal(codes: Tensor, labels: Tensor, *, share: float = 0.1) -> Tensor:
-    """Unit normal `[w_dim]`, pointing to larger labels, of a linear SVM between the extremes.
+class Boundary(NamedTuple):
+    """A fitted boundary in W.
+
+    normal: [w_dim], norm 1, pointing to larger values; fitted on all codes used. accuracy: share of held-out
+    codes on the right side when fitted on the others, mean of both classes. used, held_out: numbers of codes.
+    """
+
+    normal: Tensor
+    accuracy: float
+    used: int
+    held_out: int
+
+
+def fit_directions(
+    labelled: LabelledCodes,
+    backbone: Backbone,
+    names: Sequence[str] = (),
+    *,
+    model: Model = "svm",
+    share: float = SHARE,
+    orthogonal: bool = False,
+    seed: int = 0,
+) -> list[tuple[Direction, Boundary]]:
+    """A direction in W for each attribute, with the boundary it is the normal of.
+
+    The unit is the standard deviation of the codes along it, and 3 of these either way are called safe.
+
+    Args:
+        names: attributes to fit; none = all.
+        orthogonal: project the normals of all other attributes out.
+
+    Raises:
+        UnknownNameError, InputError: no such attribute, or no column of numbers.
+        UsageError: what `fit_boundary` says, and of which attribute; nothing to be orthogonal to.
+    """
+    for name in names:
+        if name in labelled.left_out:
+            raise InputError(labelled.left_out[name])
+        if name not in labelled.attributes:
+            raise UnknownNameError("attribute", name, labelled.attributes)
+    if orthogonal and len(labelled.attributes) < 2:
+        raise UsageError("one attribute has no others to be orthogonal to; add columns or drop --orthogonal")
+    found: dict[str, Boundary] = {}
+    for name in labelled.attributes if orthogonal else names or labelled.attributes:
+        known = labelled.attributes[name].isfinite()
+        try:
+            found[name] = fit_boundary(
+                labelled.codes[known], labelled.attributes[name][known], model=model, share=share, seed=seed
+            )
+        except UsageError as cause:
+            raise UsageError(f"attribute {name!r}: {cause.message}") from cause
+    results = []
+    for name in names or labelled.attributes:
+        normal = found[name].normal
+        if orthogonal:
+            normal = project_out(
+                normal, torch.stack([b.normal for other, b in found.items() if other != name])
+            )
+        direction = Direction(
+            name,
+            normal[None],
+            unit=(labelled.codes @ normal).std().item(),
+            backbone_sha256=backbone.sha256 or None,
+            safe_range=(-3.0, 3.0),
+            about=f"more {name}",
+        )
+        results.append((direction, found[name]))
+    return results
+
+
+def fit_boundary(
+    codes: Tensor, labels: Tensor, *, model: Model = "svm", share: float = SHARE, seed: int = 0
+) -> Boundary:
+    """The linear boundary between codes of low and high value of an attribute.
 
     Args:
         codes: `[N, w_dim]`.
-        labels: `[N]`.
-        share: part of the codes taken from each end.
+        labels: `[N]`. Where they have two values only, these are the classes and all codes are used.
+        share: else, the part of the codes taken from each end.
+        seed: of the choice of the 30 % that are held out.
 
     Raises:
-        UsageError: scikit-learn is not installed, or fewer than 4 codes would be left.
+        UsageError: scikit-learn is not installed, all labels are equal, or too few codes would be used.
     """
+    low, high = _ends(labels, share)
+    generator = torch.Generator().manual_seed(seed)
+    parts = [end[torch.randperm(len(end), generator=generator)] for end in (low, high)]
+    cuts = [max(1, int(len(part) * _TRAINED)) for part in parts]
+    trained = torch.cat([part[:cut] for part, cut in zip(parts, cuts, strict=True)])
+    target = torch.zeros(len(labels))
+    target[high] = 1
+    standard = (codes - codes.mean(0)) / codes.std()
+
+    first = _classifier(model).fit(standard[trained].numpy(), target[trained].numpy())
+    held = [part[cut:] for part, cut in zip(parts, cuts, strict=True)]
+    right = [(first.predict(standard[part].numpy()) == target[part].numpy()).mean() for part in held]
+    used = torch.cat(parts)
+    final = _classifier(model).fit(standard[used].numpy(), target[used].numpy())
+    normal = torch.from_numpy(final.coef_[0]).float()
+    return Boundary(normal / normal.norm(), sum(right) / 2, len(used), len(held[0]) + len(held[1]))
+
+
+def _ends(labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Indices of the codes of low and of high value. Raises UsageError."""
+    values = labels.unique()
+    if len(values) < 2:
+        raise UsageError(f"all {len(labels)} codes have one value; a direction needs at least two")
+    if len(values) == 2:
+        ends = (labels == values[0]).nonzero()[:, 0], (labels == values[1]).nonzero()[:, 0]
+        fewest = min(map(len, ends))
+        if fewest < _LEAST:
+            raise UsageError(f"{fewest} codes of one of two values are too few to fit a direction")
+        return ends
+    count = int(len(labels) * share)
+    if count < _LEAST:
+        raise UsageError(f"{len(labels)} codes are too few to fit a direction from {share:.0%} at each end")
+    order = labels.argsort(stable=True)
+    low, high = order[:count], order[-count:]
+    if labels[low[-1]] >= labels[high[0]]:
+        raise UsageError(
+            f"{labels[low[-1]].item():g} is the value at both ends, {share:.0%} of the codes each: "
+            "take a smaller share, or make it an attribute of two values"
+        )
+    return low, high
+
+
+def _classifier(model: Model) -> Any:
     try:
+        from sklearn.linear_model import LogisticRegression
         from sklearn.svm import LinearSVC
     except ImportError as cause:
-        raise UsageError("fitting an SVM needs scikit-learn: pip install 'ganinv[train]'") from cause
-    count = int(len(codes) * share)
-    if count < 2:
-        raise UsageError(f"{len(codes)} codes are too few to fit a direction from {share:.0%} at each end")
-    order = labels.argsort()
-    chosen = torch.cat([order[:count], order[-count:]])
-    target = torch.cat([torch.zeros(count), torch.ones(count)])
-    scale = codes.std().item()
-    svm = LinearSVC(dual=False, C=0.1, max_iter=2000).fit((codes[chosen] / scale).numpy(), target.numpy())
-    normal = torch.from_numpy(svm.coef_[0]).float()
-    return normal / normal.norm()
+        raise UsageError("fitting a direction needs scikit-learn: pip install 'ganinv[train]'") from cause
+    if model == "svm":
+        return LinearSVC(dual=False, C=_STRENGTH[model], max_iter=2000, class_weight="balanced")
+    return LogisticRegression(C=_STRENGTH[model], max_iter=2000, class_weight="balanced")
 
 
 def project_out(vector: Tensor, others: Tensor) -> Tensor:

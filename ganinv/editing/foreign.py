@@ -1,97 +1,173 @@
-"""Directions in other people's files: InterFaceGAN boundaries and GANSpace components.
+"""Edits in other people's files: InterFaceGAN and SFE boundaries, GANSpace components, StyleCLIP mappers.
 
 Everything is read by `ganinv.checkpoints.restricted`, which runs nothing that a file holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ganinv.backbones.base import Backbone
 from ganinv.checkpoints.restricted import read_foreign
-from ganinv.editing.directions import Direction
-from ganinv.errors import CheckpointError
+from ganinv.editing.edits import Coordinate, Direction, Edit
+from ganinv.editing.mapper import Mapper
+from ganinv.errors import CheckpointError, UsageError
+
+SUFFIXES = (".pt", ".pth", ".pkl", ".npy")
+KNOWN = (
+    "an InterFaceGAN boundary (.pt, .npy), a GANSpace file (mean, comp, std), a StyleCLIP mapper, "
+    "ganinv directions (.safetensors)"
+)
+MAPPER_UNIT = 0.1  # w + 0.1 mapper(w) is the published step
+_OLDER = re.compile(r"(stylegan|pggan)_.*boundary")
+_WIDEST = 1024  # more numbers in one row are rows for several layers, one after the other
+_GROUPS = {"course": "coarse", "medium": "medium", "fine": "fine"}  # "course" is how the files spell it
 
 
-def read_interfacegan(path: str | Path, *, num_ws: int, w_dim: int) -> Direction:
+def read_foreign_edit(path: Path, component: int | None = None, backbone: Backbone | None = None) -> Edit:
+    """The edit in a file of InterFaceGAN, SFE, GANSpace or StyleCLIP.
+
+    Args:
+        component: which one of a GANSpace file, which needs it; no other file takes it.
+        backbone: what it is meant for; refuses files of other widths.
+
+    Raises:
+        CheckpointError: absent, damaged, of another generator, or none of these; the text says why.
+        UsageError: a component too many or too few.
+    """
+    tree = read_foreign(path)
+    if isinstance(tree, Mapping) and {"mean", "comp", "std"} <= tree.keys():
+        edit: Edit = ganspace_component(tree, path, component)
+    elif component is not None:
+        raise UsageError(f"{path} is no GANSpace file and holds one direction: drop ':{component}'")
+    elif isinstance(tree, Tensor):
+        edit = boundary(tree, path, backbone)
+    elif isinstance(tree, Mapping) and (weights := _mapper_weights(tree)):
+        edit = mapper(weights, path)
+    else:
+        raise CheckpointError(f"{path} holds no direction; known: {KNOWN}")
+    if backbone is not None:
+        edit.check(backbone)
+    return edit
+
+
+def boundary(value: Tensor, path: Path, backbone: Backbone | None = None) -> Direction:
     """An InterFaceGAN boundary (Shen et al. 2020) as a direction: ws + strength * vector, unit 1.
 
     Args:
-        path: `.pt` or `.npy` of [1, w_dim] or [1, num_ws, w_dim]; equal rows become one.
-        num_ws, w_dim: of the backbone it is meant for.
+        value: [1, w_dim], or [1, num_ws, w_dim], whose rows become one where they are equal; or SFE's
+            [1, num_ws * w_dim], of norm 1 as a whole, for which `backbone` must be known.
+        path: its name tells a boundary of StyleGAN1.
 
     Raises:
-        CheckpointError: not a boundary, of another width, or (by its name) one of StyleGAN1.
+        CheckpointError: not a boundary, of another width, or one of StyleGAN1. UsageError: no `backbone`.
     """
-    path = Path(path)
-    if path.suffix == ".npy" and path.name.startswith("stylegan_") and "boundary" in path.name:
+    if _OLDER.match(path.name):
+        model = "StyleGAN1" if path.name.startswith("stylegan") else "PGGAN"
         raise CheckpointError(
-            f"{path} is a boundary of StyleGAN1, whose W is another space: use one fitted on this backbone"
+            f"{path} is a boundary of {model}, whose codes are another space: use one made for this backbone"
         )
-    value = read_foreign(path)
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim not in (2, 3):
-        raise CheckpointError(f"{path} is no InterFaceGAN boundary: expected one tensor [1, {w_dim}]")
+    if not value.is_floating_point() or value.ndim not in (1, 2, 3) or not value.numel():
+        raise CheckpointError(
+            f"{path} is no InterFaceGAN boundary: it holds {value.dtype} {list(value.shape)}; "
+            "expected [1, w_dim] or [1, num_ws, w_dim]"
+        )
     rows = value.float().reshape(-1, value.shape[-1])
-    if rows.shape[1] != w_dim or rows.shape[0] not in (1, num_ws):
+    width = rows.shape[1]
+    if len(rows) == 1 and width > _WIDEST and backbone is None:
+        raise UsageError(
+            f"{path} holds the rows of all layers in one, {width} numbers: type --backbone as well"
+        )
+    if len(rows) == 1 and backbone is not None and _holds_all_rows(width, backbone):
+        rows = rows.reshape(-1, backbone.w_dim)
+    elif torch.equal(rows, rows[:1].expand_as(rows)):
+        rows = rows[:1]
+    if backbone is not None and (rows.shape[1] != backbone.w_dim or len(rows) not in (1, backbone.num_ws)):
         raise CheckpointError(
             f"{path} is for codes of {rows.shape[0]} x {rows.shape[1]}, this backbone has "
-            f"{num_ws} x {w_dim}: use one fitted on this backbone"
+            f"{backbone.num_ws} x {backbone.w_dim}: use one made for this backbone"
         )
-    if torch.equal(rows, rows[:1].expand_as(rows)):
-        rows = rows[:1]
     try:
         return Direction(path.stem, rows.clone(), origin=path.name)
     except ValueError as cause:
         raise CheckpointError(f"{path} is no InterFaceGAN boundary: {cause}") from cause
 
 
-@dataclass(frozen=True, eq=False)
-class Components:
-    """GANSpace's principal components of W (Haerkoenen et al. 2020).
+def _holds_all_rows(width: int, backbone: Backbone) -> bool:
+    """Whether a single row is those of all layers, of this backbone or, as its width tells, of another."""
+    own = backbone.num_ws * backbone.w_dim
+    return width == own or (width > _WIDEST and width % backbone.w_dim == 0)
 
-    mean: [w_dim]. vectors: [K, w_dim], orthonormal rows. deviations: [K], lengths along them.
+
+def ganspace_component(tree: Mapping[str, Any], path: Path, component: int | None) -> Coordinate:
+    """A component of a GANSpace file (Haerkoenen et al. 2020): strengths are coordinates, in deviations.
+
+    Args:
+        tree: `mean` [1, w_dim], `comp` [K, 1, w_dim] with orthonormal rows, `std` [K].
+
+    Raises:
+        UsageError: no component, or one that is not there. CheckpointError: damaged.
     """
-
-    mean: Tensor
-    vectors: Tensor
-    deviations: Tensor
-
-    def move(self, ws: Tensor, component: int, layers: tuple[int, int], target: float) -> Tensor:
-        """Codes (..., num_ws, w_dim) whose layers, last excluded, go to an absolute coordinate.
-
-        The step is (target - coordinate of row 0) * deviation * vector; coordinates are in deviations.
-
-        Raises:
-            CheckpointError: a component, a layer or a width that is not there.
-        """
-        first, last = layers
-        if not 0 <= component < len(self.vectors):
-            raise CheckpointError(f"component {component} of {len(self.vectors)}: count from 0")
-        if ws.shape[-1] != len(self.mean) or not 0 <= first < last <= ws.shape[-2]:
-            raise CheckpointError(
-                f"layers {first} to {last} of width {len(self.mean)} do not fit codes of "
-                f"{ws.shape[-2]} x {ws.shape[-1]}: use components of this backbone"
-            )
-        mean, vector = self.mean.to(ws), self.vectors[component].to(ws)
-        reached = (ws[..., 0, :] - mean) @ vector  # in units of W
-        step = (target * self.deviations[component].to(ws) - reached)[..., None, None] * vector
-        edited = ws.clone()
-        edited[..., first:last, :] += step
-        return edited
-
-
-def read_ganspace(path: str | Path) -> Components:
-    """A GANSpace file: `mean` [1, w_dim], `comp` [K, 1, w_dim], `std` [K]. Raises CheckpointError."""
-    value = read_foreign(Path(path))
-    found = [value.get(key) for key in ("mean", "comp", "std")] if isinstance(value, dict) else []
-    parts = [part.float() for part in found if isinstance(part, Tensor)]
-    if len(parts) != 3:
+    parts = [tree[key] for key in ("mean", "comp", "std")]
+    if not all(isinstance(part, Tensor) for part in parts):
         raise CheckpointError(f"{path} is no GANSpace file: expected tensors mean, comp and std")
-    mean, vectors, deviations = parts
+    mean, vectors, deviations = (part.float() for part in parts)
     width = mean.numel()
-    if vectors.shape[-1] != width or vectors.numel() != deviations.numel() * width:
+    if vectors.ndim == 0 or vectors.shape[-1] != width or vectors.numel() != deviations.numel() * width:
         raise CheckpointError(f"{path} is damaged: mean, comp and std do not belong together")
-    return Components(mean.reshape(width), vectors.reshape(-1, width), deviations.reshape(-1))
+    count = deviations.numel()
+    if component is None or not 0 <= component < count:
+        problem = "name one of them" if component is None else f"{component} is none of them"
+        raise UsageError(
+            f"{path} holds GANSpace components 0 to {count - 1}; {problem}, and layers if you like: "
+            f"{path.name}:0, or {path.name}:0:4-7"
+        )
+    try:
+        return Coordinate(
+            f"{path.stem}-{component}",
+            vectors.reshape(count, width)[component][None].clone(),
+            mean.reshape(width).clone(),
+            unit=deviations.reshape(count)[component].item(),
+            origin=f"{path.name}, component {component}",
+        )
+    except ValueError as cause:
+        raise CheckpointError(f"{path} is no GANSpace file: {cause}") from cause
+
+
+def mapper(weights: Mapping[str, Tensor], path: Path) -> Mapper:
+    """A latent mapper of StyleCLIP, unit 0.1, of the weights that its file names "course_mapping", ...
+
+    Raises CheckpointError where its networks are not of four layers.
+    """
+    try:
+        return Mapper(path.stem, weights, unit=MAPPER_UNIT, origin=path.name)
+    except ValueError as cause:
+        raise CheckpointError(f"{path} is no StyleCLIP mapper that ganinv knows: {cause}") from cause
+
+
+def _mapper_weights(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Weights under our names: "course_mapping.NAME.3.bias" is "coarse.2.bias", counted by their order.
+
+    The file wraps them under `state_dict` with the prefix `mapper.`, or holds them bare.
+    """
+    inner = tree.get("state_dict", tree)
+    found: dict[str, dict[int, dict[str, Tensor]]] = {}
+    for key, value in inner.items() if isinstance(inner, Mapping) else ():
+        match = re.fullmatch(
+            r"(?:mapper\.)?(course|medium|fine)_mapping\.(?:.*\.)?(\d+)\.(weight|bias)", str(key)
+        )
+        if match and isinstance(value, Tensor):
+            group, index, kind = match.groups()
+            found.setdefault(_GROUPS[group], {}).setdefault(int(index), {})[kind] = value.float()
+    return {
+        f"{group}.{place}.{kind}": tensor
+        for group, layers in found.items()
+        for place, index in enumerate(sorted(layers))
+        for kind, tensor in layers[index].items()
+    }

@@ -27,7 +27,8 @@ class Edits:
         self.table: Tensor | None = None
         if settings.edit_directions == "random":
             return
-        directions = list(load_directions(backbone).values())
+        known = load_directions(backbone, stored=False)  # a run must not depend on what its user keeps
+        directions = [edit for edit in known.values() if isinstance(edit, Direction)]
         if directions:
             self.table = direction_table(directions, backbone.num_ws).to(backbone.w_avg.device)
         elif settings.edit_directions == "bundled":

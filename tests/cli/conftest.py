@@ -17,7 +17,7 @@ from torch import Tensor
 from ganinv import plugins
 from ganinv.backbones.base import Backbone
 from ganinv.cli.main import main
-from ganinv.editing import directions as editing
+from ganinv.editing.edits import Direction
 from ganinv.inversion import Inversion, backbone_record, run_versions
 from ganinv.method import InversionMethod
 from ganinv.sampling import sample_seeds, sample_z
@@ -117,7 +117,7 @@ def bench(tmp_path: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch) -
     known = []
     for name in ("age", "smile"):
         vector = torch.randn(1, tiny_backbone.backbone.w_dim, generator=generator)
-        known.append(editing.Direction(name, vector / vector.norm(), unit=2.0))
+        known.append(Direction(name, vector / vector.norm(), unit=2.0))
     plugins.registry("directions").register("tiny", lambda: known, origin="tests")
     monkeypatch.chdir(tmp_path)
     runner = click.testing.CliRunner()

@@ -32,8 +32,8 @@ def test_edits_are_what_the_library_draws(bench: Any, made: Path) -> None:
     assert sorted(p.name for p in (bench.folder / "edits").iterdir()) == ["me-00-edit.png", "me-01-edit.png"]
     backbone, inversion = load_backbone(bench.backbone), Inversion.load(made)
     assert set(load_directions(backbone)) == {"age", "smile"}
-    ws = edit(inversion, backbone, [("age", 2.0), ("smile", -1.0)])
-    expected = to_uint8(render(inversion, backbone, ws)[0])
+    edited = edit(inversion, backbone, [("age", 2.0), ("smile", -1.0)])
+    expected = to_uint8(render(edited, backbone)[0])
     for index in range(2):
         assert np.array_equal(bench.pixels(bench.folder / f"edits/me-0{index}-edit.png"), expected[index])
 
@@ -157,3 +157,42 @@ def test_a_direction_from_an_interfacegan_file(bench: Any, made: Path) -> None:
     torch.save(torch.nn.functional.normalize(torch.ones(1, 512)), bench.folder / "wide.pt")
     result = bench.edit(made, "--direction", bench.folder / "wide.pt", "--strength", 3)
     assert result.exit_code == 1 and "is for codes of 1 x 512, this backbone has" in result.stderr
+
+
+def test_strengths_beyond_the_safe_range_warn_once(bench: Any, made: Path) -> None:
+    added = bench.run("directions", "add", "far", "sefa:0", "--backbone", bench.backbone, "--range", "-2:3")
+    assert added.exit_code == 0, added.stderr
+    for arguments, strength in (
+        (("--strength", 3.5), "3.5"),
+        (("--strip=-3:3:3",), "-3"),
+        (("--strength", 4, "--strip=-1:5:3"), "5"),
+    ):
+        result = bench.edit(made.parent, "--direction", "far", *arguments)
+        assert result.exit_code == 0, result.stderr
+        warning = f"Warning: far: strength {strength} is beyond its safe range, -2 to 3\n"
+        assert result.stderr.count(warning) == result.stderr.count("Warning") == 1
+    result = bench.edit(made, "--direction", "far", "--strength", 3, "--strip=-2:3:3")
+    assert result.exit_code == 0 and "Warning" not in result.stderr
+
+
+def test_a_strip_leaves_other_directions_without_strength_out(bench: Any, made: Path) -> None:
+    """A coordinate of 0 is a place, and not "unchanged"."""
+    pca = {"mean": torch.full((1, 16), 5.0), "comp": torch.eye(16)[:, None], "std": torch.ones(16)}
+    torch.save(pca, "pca.pt")
+    alone = bench.edit(made, "--direction", "age", "--strip=-1:1:3")
+    assert alone.exit_code == 0, alone.stderr
+    row = bench.pixels(bench.folder / "edits/me-00-strip.png")
+    both = bench.edit(made, "--direction", "age", "--direction", "pca.pt:0", "--strip=-1:1:3")
+    assert both.exit_code == 0, both.stderr
+    found = bench.pixels(bench.folder / "edits/me-00-strip.png")
+    gap = row.shape[0] - SIZE
+    assert np.array_equal(found[: row.shape[0] - gap // 2], row[: row.shape[0] - gap // 2])
+
+
+def test_a_ganspace_file_needs_a_component(bench: Any, made: Path) -> None:
+    pca = {"mean": torch.zeros(1, 16), "comp": torch.eye(16)[:, None], "std": torch.ones(16)}
+    torch.save(pca, "pca.pt")
+    result = bench.edit(made, "--direction", "pca.pt", "--strength", 3)
+    assert result.exit_code == 2
+    assert "pca.pt holds GANSpace components 0 to 15; name one of them" in result.stderr
+    assert result.stderr.count("\n") == 1

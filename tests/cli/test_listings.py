@@ -20,9 +20,12 @@ def test_directions_list(bench: Any) -> None:
     rows = json.loads(result.stdout)
     assert [row["name"] for row in rows] == ["age", "smile"]
     assert rows[0]["unit"] == 2.0
-    assert rows[0]["layers"] == [0, 6]
+    assert rows[0]["layers"] is None
     text = bench.run("directions", "list", "--backbone", bench.backbone).stdout
-    assert "age    unit 2, all layers, from tests" in text
+    assert (
+        "age\n    linear, w, unit 2, all layers, for any backbone of its width, from tests, licence not told"
+        in text
+    )
     assert bench.run("directions", "list", "--backbone", "no-such").exit_code == 2
 
 

@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 import torch
 
+from ganinv.editing.store import keep_direction
 from ganinv.errors import CheckpointError, ConfigError, InputError, UsageError
-from ganinv.parts import Backbone, Discriminator, DiscriminatorConfig, load_backbone, load_config
+from ganinv.parts import (
+    Backbone,
+    Direction,
+    Discriminator,
+    DiscriminatorConfig,
+    load_backbone,
+    load_config,
+    load_directions,
+)
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training import common, data, entry, settings
 from plugin_ganinpaint.training.edits import Edits
@@ -136,6 +145,12 @@ def test_edited_rows_have_the_truly_edited_picture_as_target(backbone: Backbone)
     assert torch.allclose(batch.targets[batch.target_of[:8][rows]], wanted, atol=1e-5)
     assert torch.equal(batch.target_of[:8][~rows], torch.arange(8)[~rows])
     assert torch.equal(batch.target_of[8:], torch.arange(8))
+
+
+def test_runs_do_not_depend_on_what_their_user_keeps(backbone: Backbone) -> None:
+    keep_direction("mine", Direction("mine", torch.eye(backbone.w_dim)[:1]))
+    assert "mine" in load_directions(backbone)
+    assert Edits(backbone, settings.StageSettings(edit_directions="auto")).kind == "random"
 
 
 def test_empty_holes_have_their_share() -> None:

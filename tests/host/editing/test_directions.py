@@ -1,8 +1,10 @@
+"""Directions by name, by file, and computed: what people type and what they get."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,130 +12,37 @@ import torch
 from ganinv import plugins
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import BundledModel
-from ganinv.checkpoints import write_checkpoint
 from ganinv.editing import directions as module
-from ganinv.editing.directions import (
-    Direction,
-    apply,
-    apply_all,
-    load_directions,
-    read_directions,
-    write_directions,
-)
+from ganinv.editing.directions import apply_edits, load_direction, load_directions
+from ganinv.editing.edits import Direction
+from ganinv.editing.manifest import write_directions
+from ganinv.editing.store import keep_direction
 from ganinv.errors import BackboneMismatchError, CheckpointError, UnknownNameError, UsageError
+from ganinv.inversion import Inversion
 
 
-def axis(index: int, rows: int = 1, width: int = 6) -> torch.Tensor:
-    return torch.eye(width)[index].repeat(rows, 1)
+def axis(index: int, width: int = 6) -> torch.Tensor:
+    return torch.eye(width)[index : index + 1]
 
 
-def test_apply_moves_its_layers_only() -> None:
-    ws = torch.zeros(2, 3, 4, 6)
-    edited = apply(ws, Direction("age", axis(2), unit=0.5, layers=(1, 3)), 4.0)
-    assert not ws.any()
-    assert (edited[..., 1:3, 2] == 2).all() and edited.sum() == 2 * 2 * 3 * 2
-
-
-def test_apply_with_a_row_for_each_layer() -> None:
-    vector = torch.eye(6)[[0, 1, 2, 3]]
-    edited = apply(torch.zeros(4, 6), Direction("age", vector), -1.0)
-    assert torch.equal(edited, -vector)
-    assert torch.equal(apply(edited, Direction("age", vector), 1.0), torch.zeros(4, 6))
-
-
-@pytest.mark.parametrize(
-    ("vector", "text"),
-    [
-        (torch.ones(6), r"a vector of shape \[6\]"),
-        (torch.ones(1, 6), "rows of norm 2.449 to 2.449; expected 1"),
-        (torch.full((1, 6), float("nan")), "a vector of shape"),
-    ],
-)
-def test_vectors_are_checked(vector: torch.Tensor, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        Direction("age", vector)
-
-
-@pytest.mark.parametrize(
-    ("direction", "text"),
-    [
-        (
-            Direction("age", axis(0, width=8), origin="a.file"),
-            "'age' from a.file is for codes of 1 x 8, these are 4 x 6",
-        ),
-        (
-            Direction("age", axis(0, rows=3)),
-            "from an unnamed source is for codes of 3 x 6, these are 4 x 6",
-        ),
-        (Direction("age", axis(0), layers=(0, 9)), "is for layers 0 to 9 and there are 4"),
-    ],
-)
-def test_directions_that_do_not_fit(direction: Direction, text: str) -> None:
-    with pytest.raises(CheckpointError, match=text):
-        apply(torch.zeros(4, 6), direction, 1.0)
-
-
-def test_apply_all(fake_backbone: Backbone) -> None:
-    known = {
-        "age": Direction("age", axis(0)),
-        "smile": Direction("smile", axis(1), backbone_sha256="cd" * 32),
-    }
-    edited = apply_all(torch.zeros(1, 1, 4, 6), [("age", 1.0), ("age", 2.0)], known, fake_backbone)
-    assert (edited[..., 0] == 3).all()
-    with pytest.raises(
-        UnknownNameError, match=r"unknown direction 'agee'; did you mean 'age'. known: age, smile"
-    ):
-        apply_all(edited, [("agee", 1.0)], known, fake_backbone)
-    with pytest.raises(
-        BackboneMismatchError, match="direction 'smile' belongs to a backbone with digest cdcdcdcdcdcd"
-    ):
-        apply_all(edited, [("smile", 1.0)], known, fake_backbone)
-
-
-def test_files(tmp_path: Path) -> None:
-    path = tmp_path / "d.safetensors"
-    one = Direction("age", axis(0), 0.5, (1, 3), "ab" * 32, about="older")
-    write_directions(path, [one, Direction("yaw", axis(1, rows=4))], provenance={"seed": 1})
-    found = read_directions(path)
-    assert set(found) == {"age", "yaw"} and torch.equal(found["age"].vector, one.vector)
-    assert replace(found["age"], vector=one.vector).__dict__ == replace(one, origin="d.safetensors").__dict__
-    assert found["yaw"].layers is None and found["yaw"].backbone_sha256 is None
-    with pytest.raises(UsageError, match="two directions of one name cannot go into"):
-        write_directions(path, [one, one])
-
-
-def test_damaged_files(tmp_path: Path) -> None:
-    path = tmp_path / "d"
-    write_checkpoint(path, {"age": axis(0)}, kind="directions", family="directions", config={})
-    with pytest.raises(CheckpointError, match="its header and its vectors name different directions"):
-        read_directions(path)
-    for entry in ({}, {"unit": "x"}, {"unit": 1, "layers": [1]}, 3):
-        write_checkpoint(
-            path, {"age": axis(0)}, kind="directions", family="directions", config={"age": entry}
-        )
-        with pytest.raises(CheckpointError, match="is damaged"):
-            read_directions(path)
-    write_checkpoint(
-        path, {"age": axis(0) * 3}, kind="directions", family="directions", config={"age": {"unit": 1}}
-    )
-    with pytest.raises(CheckpointError, match="rows of norm 3 to 3; expected 1"):
-        read_directions(path)
-    write_checkpoint(path, {}, kind="judge", family="f", config={})
-    with pytest.raises(CheckpointError, match="holds a judge; directions are needed here"):
-        read_directions(path)
+@pytest.fixture
+def bundled(tmp_path: Path, fake_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Direction:
+    """A bundled direction "age" of the fake backbone; "alien", of another one, is bundled too."""
+    own = Direction("age", axis(0), backbone_sha256=fake_backbone.sha256, origin="fitted")
+    foreign = Direction("alien", axis(0), backbone_sha256="cd" * 32)
+    path = tmp_path / "own.safetensors"
+    write_directions(path, [own, foreign])
+    monkeypatch.setattr(module, "bundled_models", lambda: [BundledModel("own", "directions", path)])
+    return own
 
 
 def test_load_directions(
     tmp_path: Path,
     fake_backbone: Backbone,
+    bundled: Direction,
     monkeypatch: pytest.MonkeyPatch,
     forget_plugins: Callable[[], None],
 ) -> None:
-    own = Direction("age", axis(0), backbone_sha256=fake_backbone.sha256)
-    foreign = Direction("alien", axis(0), backbone_sha256="cd" * 32)
-    write_directions(tmp_path / "own.safetensors", [own, foreign])
-    bundled = [BundledModel("own", "directions", tmp_path / "own.safetensors")]
-    monkeypatch.setattr(module, "bundled_models", lambda: bundled)
     (tmp_path / "direction_plugin.py").write_text(
         "import torch\nfrom pathlib import Path\nfrom ganinv.parts import Direction\n"
         "def listed():\n"
@@ -147,13 +56,111 @@ def test_load_directions(
     monkeypatch.syspath_prepend(tmp_path)
     names = ",".join(f"directions/{name}=direction_plugin:{name}" for name in ("listed", "fails", "absent"))
     monkeypatch.setenv(plugins.VARIABLE, names)
+    keep_direction("age", Direction("any", axis(3)))
+    keep_direction("mine", Direction("any", axis(4)))
+    keep_direction("wider", Direction("any", axis(4, 9)))
     found = load_directions(fake_backbone)
-    assert set(found) == {"age", "listed/age", "yaw"}
-    assert torch.equal(found["age"].vector, own.vector) and found["age"].origin == "own.safetensors"
-    assert found["listed/age"].name == "listed/age" and "direction_plugin:listed" in found["yaw"].origin
+    assert list(found) == ["age", "store/age", "mine", "listed/age", "yaw"]
+    assert all(edit.name == name for name, edit in found.items())
+    ages = [found[name] for name in ("age", "store/age", "listed/age")]
+    assert [int(edit.tensors()["vector"].argmax()) for edit in ages] == [0, 3, 1]
+    assert found["age"].origin == "fitted" and "direction_plugin:listed" in found["yaw"].origin
+    assert list(load_directions(fake_backbone, stored=False)) == ["age", "listed/age", "yaw"]
 
 
-def test_no_directions_for_another_backbone(fake_backbone: Backbone) -> None:
+def test_apply_edits(inversion: Inversion, fake_backbone: Backbone, bundled: Direction) -> None:
+    other = Direction("smile", axis(1))
+    edited = apply_edits(inversion, [("age", 1.0), (other, 2.0), ("age", 2.0)], fake_backbone)
+    expected = inversion.ws.clone()
+    expected[..., 0] += 3
+    expected[..., 1] += 2
+    torch.testing.assert_close(edited.ws, expected)
+    assert edited.features == inversion.features and edited.seeds == inversion.seeds
+    with pytest.raises(
+        UnknownNameError, match=r"unknown direction 'agee'; did you mean 'age'. known: age. Or give a file"
+    ):
+        apply_edits(inversion, [("agee", 1.0)], fake_backbone)
+    with pytest.raises(
+        BackboneMismatchError, match="direction 'smile' belongs to a backbone with digest cdcd"
+    ):
+        apply_edits(inversion, [(Direction("smile", axis(1), backbone_sha256="cd" * 32), 1.0)], fake_backbone)
+
+
+def test_a_stored_direction_of_another_backbone_says_so(fake_backbone: Backbone) -> None:
+    keep_direction("wide", Direction("any", axis(0, 9), origin="wide.pt"))
+    with pytest.raises(CheckpointError, match=r"'wide' from wide.pt is for codes of 1 x 9, these are 4 x 6"):
+        load_direction("wide", fake_backbone)
     fake_backbone.sha256 = "00" * 32
     with pytest.raises(UnknownNameError, match="unknown direction 'age'; no direction is known here"):
-        apply_all(torch.zeros(1, 1, 4, 6), [("age", 1.0)], load_directions(fake_backbone), fake_backbone)
+        load_direction("age", fake_backbone)
+
+
+def test_files_and_layers(tmp_path: Path, fake_backbone: Backbone, bundled: Direction) -> None:
+    torch.save(axis(2), tmp_path / "tall.pt")
+    found = load_direction(f"{tmp_path}/tall.pt:1-2", fake_backbone)
+    assert found.layers == (1, 3) and found.name.endswith("tall.pt:1-2") and found.origin == "tall.pt"
+    assert load_direction("age:0-0", fake_backbone).layers == (0, 1)
+    assert load_direction(f"{tmp_path}/tall.pt").layers is None  # no backbone needed
+    one, several = tmp_path / "one.safetensors", tmp_path / "own.safetensors"
+    write_directions(one, [Direction("yaw", axis(1), unit=-2.0)])
+    assert load_direction(str(one), fake_backbone).unit == -2.0
+    assert load_direction(f"{several}:age", fake_backbone).about == bundled.about
+    tree = {"mean": torch.ones(1, 6), "comp": torch.eye(6)[:, None], "std": torch.arange(1.0, 7.0)}
+    torch.save(tree, tmp_path / "pca.pt")
+    component = load_direction(f"{tmp_path}/pca.pt:2:0-1", fake_backbone)
+    assert (component.form, component.unit, component.layers) == ("coordinate", 3.0, (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "text"),
+    [
+        ("age:3-1", UsageError, "layers 3-1 run backwards; type 1-3"),
+        ("age:0-4", CheckpointError, "is for layers up to 4, and these codes have 0 to 3"),
+        ("tall.pt:1", UsageError, "is no GANSpace file and holds one direction: drop ':1'"),
+        ("tall.pt:x", UsageError, "tall.pt:x is not understood; a component is a number: tall.pt:0"),
+        (
+            "own.safetensors",
+            UsageError,
+            "holds several directions; type own.safetensors:NAME, one of age, alien",
+        ),
+        ("own.safetensors:alien", BackboneMismatchError, "direction 'own.safetensors:alien' belongs to"),
+        ("own.safetensors:aeg", UnknownNameError, "did you mean 'age'"),
+        ("absent.npy", CheckpointError, "no such file: absent.npy"),
+        ("sefa:x", UsageError, "'sefa:x' is not understood; type sefa:0, sefa:0:4-7, style:6:501"),
+        ("style:3", UsageError, "'style:3' is not understood"),
+        ("style:3:1:2-3", UsageError, "a style edit names its layers itself"),
+    ],
+)
+def test_refusals(
+    source: str,
+    error: type[Exception],
+    text: str,
+    tmp_path: Path,
+    fake_backbone: Backbone,
+    bundled: Direction,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(axis(2), "tall.pt")
+    with pytest.raises(error, match=text):
+        load_direction(source, fake_backbone)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("age", "'age' is no direction file; known: an InterFaceGAN boundary"),
+        ("sefa:0", "'sefa:0' is computed from a generator: type --backbone as well"),
+        ("style:0:1", "is computed from a generator"),
+    ],
+)
+def test_without_a_backbone(source: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        load_direction(source)
+
+
+def test_computed_ones(tiny_backbone: Any) -> None:
+    backbone = tiny_backbone.backbone
+    found = load_direction("sefa:1:2-3", backbone)
+    assert (found.name, found.layers, found.backbone_sha256) == ("sefa:1:2-3", (2, 4), backbone.sha256)
+    assert load_direction("style:0:1,3:2", backbone).form == "styles"

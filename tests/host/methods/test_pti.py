@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganinv.api import edit, load_method
 from ganinv.backbones.base import Backbone
-from ganinv.editing.directions import Direction
+from ganinv.editing.edits import Direction
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 from ganinv.images import to_uint8
 from ganinv.inversion import Inversion, render
@@ -87,10 +87,10 @@ def test_a_file_draws_and_edits_the_same_bits(backbone: Backbone, pivots: Invers
     found.save(tmp_path / "a.inversion.safetensors")
     loaded = Inversion.load(tmp_path / "a.inversion.safetensors")
     assert torch.equal(render(loaded, backbone), render(found, backbone))
-    known = {"age": Direction("age", torch.eye(16)[:1], unit=1.0)}
-    ws = [edit(one, backbone, [("age", 2.0)], directions=known) for one in (found, loaded)]
-    assert torch.equal(render(found, backbone, ws[0]), render(loaded, backbone, ws[1]))
-    assert not torch.equal(render(found, backbone, ws[0]), render(pivots, backbone, ws[0]))
+    age = Direction("age", torch.eye(16)[:1])
+    older = [edit(one, backbone, [(age, 2.0)]) for one in (found, loaded)]
+    assert torch.equal(render(older[0], backbone), render(older[1], backbone))
+    assert not torch.equal(render(older[0], backbone), render(pivots, backbone, older[0].ws))
     assert torch.equal(render(loaded.sample(1), backbone)[:, 0], render(found, backbone)[:, 1])
 
 

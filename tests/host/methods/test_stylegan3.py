@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ganinv.api import edit, load_method
-from ganinv.editing.directions import Direction
+from ganinv.editing.edits import Direction
 from ganinv.errors import UsageError
 from ganinv.inversion import Inversion, render
 from ganinv.methods.optimize import Optimize, OptimizeConfig
@@ -51,9 +51,8 @@ def test_pictures_come_nearer(tiny_stylegan3: Any, tmp_path: Path) -> None:
     tuned.save(tmp_path / "a.inversion.safetensors")
     loaded = Inversion.load(tmp_path / "a.inversion.safetensors")
     assert torch.equal(render(loaded, backbone), render(tuned, backbone))
-    known = {"age": Direction("age", torch.eye(16)[:1], unit=1.0)}
-    ws = edit(loaded, backbone, [("age", 2.0)], directions=known)
-    assert not torch.equal(render(loaded, backbone, ws), render(loaded, backbone))
+    older = edit(loaded, backbone, [(Direction("age", torch.eye(16)[:1], unit=1.0), 2.0)])
+    assert not torch.equal(render(older, backbone), render(loaded, backbone))
 
 
 def test_there_are_no_noise_maps(tiny_stylegan3: Any) -> None:
