@@ -12,11 +12,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ganinv.checkpoints.restricted import PersistentModule, read_foreign
 from ganinv.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[3]
+
+# Pieces of pickles: what attackers call, what readers of checkpoints must know, and what holds them together.
+GLOBALS = [
+    b"os\nsystem\n", b"posix\nsystem\n", b"builtins\nexec\n", b"builtins\neval\n", b"builtins\ngetattr\n",
+    b"__builtin__\nopen\n", b"torch\nload\n", b"torch.hub\nload\n", b"collections\nOrderedDict\n",
+    b"torch._utils\n_rebuild_tensor_v2\n", b"torch\nFloatStorage\n", b"argparse\nNamespace\n",
+    b"torch_utils.persistence\n_reconstruct_persistent_obj\n", b"numpy.core.multiarray\n_reconstruct\n",
+]  # fmt: skip
+VALUES = [
+    b"N",
+    b"K\x02",
+    b"J\xff\xff\xff\x7f",
+    b"\x88",
+    b"G\x40\x00\x00\x00\x00\x00\x00\x00",
+    b")",
+    b"]",
+    b"}",
+    b"\x8f",
+]
+OPCODES = [bytes([op]) for op in b"(tRbaesudl0112QoR\x81\x85\x86\x87\x90\x91\x92\x93\x94.R"]
+MEMO = [b"q\x00", b"q\x01", b"h\x00", b"h\x01", b"r\xff\xff\xff\x7f", b"j\x05\x00\x00\x00"]
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +161,23 @@ def test_mutated_files(attacks: ModuleType, tmp_path: Path) -> None:
     for _, data in attacks.mutations(500, 1, None):
         path.write_bytes(data)
         attacks.outcome(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_program_of_pickle_opcodes(attacks: ModuleType, data: st.DataObject, canary_folder: Path) -> None:
+    canary, path = canary_folder / "canary", canary_folder / "case.pkl"
+    command = f"touch {canary}".encode()
+    texts = [
+        b"\x8c" + bytes([len(text)]) + text for text in (command, b"os", b"system", b"data", b"__class__")
+    ]
+    call = b"c" + b"os\nsystem\n" + b"(" + texts[0] + b"tR"
+    pieces = st.sampled_from([*(b"c" + name for name in GLOBALS), *texts, *VALUES, *OPCODES, *MEMO, call])
+    path.write_bytes(b"\x80\x04" + b"".join(data.draw(st.lists(pieces, max_size=40))) + b".")
+    attacks.outcome(path)  # data, or one clear line
+    assert not canary.exists()
+
+
+@pytest.fixture(scope="module")
+def canary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("programs")
