@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -35,8 +36,20 @@ def stored_models() -> list[StoredModel]:
     return [_read(path) for path in sorted((ganinv_home() / "models").glob("*.json"))]
 
 
-def add_model(name: str, source: str, *, licence: str | None = None, allow_http: bool = False) -> StoredModel:
+def add_model(
+    name: str,
+    source: str,
+    *,
+    licence: str | None = None,
+    sha256: str | None = None,
+    allow_http: bool = False,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> StoredModel:
     """Copies or downloads a checkpoint, of ours or of others, as it is into the store under `name`.
+
+    Args:
+        sha256: what the file must have, in hex digits; None = anything.
+        progress: of a download, called with the bytes so far and in all (None: not told).
 
     Raises:
         UsageError: a bad or taken name, or link. CheckpointError: no such file, or none that opens.
@@ -45,17 +58,23 @@ def add_model(name: str, source: str, *, licence: str | None = None, allow_http:
     check_name(name, "model")
     suffix = Path(urlsplit(source).path if "://" in source else source).suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{source} is no checkpoint by its name; known endings: {', '.join(SUFFIXES)}")
+        hint = "; a page of a file (Google Drive) must be opened in a browser, and the saved file given here"
+        raise UsageError(
+            f"{source} is no checkpoint by its name; known endings: {', '.join(SUFFIXES)}"
+            + (hint if "://" in source else "")
+        )
     path = ganinv_home() / "models" / f"{name}{suffix}"
     if path.with_suffix(".json").exists():
         raise UsageError(f"the store has a model {name!r} already; type ganinv models remove {name} first")
     if "://" in source:
         from ganinv.downloads import download  # not needed to look a name up
 
-        download(source, path, allow_http=allow_http)
+        download(source, path, sha256=sha256, allow_http=allow_http, progress=progress)
     else:
         given = Path(source).expanduser()
-        open_file(given)  # before anything is copied
+        digest = open_file(given).sha256  # before anything is copied
+        if sha256 and digest != sha256.lower():
+            raise CheckpointError(f"{source} is not the file meant: sha256 {digest}, expected {sha256}")
         with open(given, "rb") as stream:
             atomic_write(path, lambda out: shutil.copyfileobj(stream, out))
         source = str(given.resolve())

@@ -296,11 +296,30 @@ def step_bar(method: InversionMethod, *, wanted: bool) -> Iterator[None]:
             method.progress = None
 
 
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+@contextmanager
+def download_bar() -> Iterator[Callable[[int, int | None], object] | None]:
+    """A function to call with the bytes received and in all, which a terminal shows; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with _bar(in_bytes=True) as bar:
+        task = bar.add_task("download", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+def _bar(*, in_bytes: bool = False) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     # Rich would send piped stdout to its own console, which is stderr.
     both = sys.stdout.isatty()
     return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganinv.cli.common import download_bar
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def list_models(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("source", metavar="FILE|URL")
 @click.option("--licence", help="Kept beside the model, as typed.")
+@click.option("--sha256", metavar="HEX", help="Refuse a file of another digest.")
 @click.option("--allow-http", is_flag=True, help="Also take an http:// link.")
-def add(name: str, source: str, licence: str | None, allow_http: bool) -> None:
+def add(name: str, source: str, licence: str | None, sha256: str | None, allow_http: bool) -> None:
     """Copy or download a checkpoint into your store; NAME then works as --backbone.
 
     The store is $GANINV_HOME/models, or ~/.cache/ganinv/models. A download that was cut goes on where it
@@ -52,7 +54,10 @@ def add(name: str, source: str, licence: str | None, allow_http: bool) -> None:
 
     if name in {model.name for model in bundled_models()}:
         raise UsageError(f"{name!r} is a model of the package; choose another name")
-    model = add_model(name, source, licence=licence, allow_http=allow_http)
+    with download_bar() as progress:
+        model = add_model(
+            name, source, licence=licence, sha256=sha256, allow_http=allow_http, progress=progress
+        )
     click.echo(f"{model.name}  {', '.join(model.kinds)}\n    sha256 {model.sha256}\n    {model.path}")
 
 

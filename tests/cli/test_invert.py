@@ -176,11 +176,12 @@ def test_results_never_overwrite_what_they_are_made_from(bench: Any) -> None:
     assert "is the input folder itself" in result.stderr
 
 
-def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, total, drawn in ((Terminal(), 3, True), (Terminal(), 1, False), (io.StringIO(), 3, False)):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("TERM", "xterm")
@@ -190,3 +191,16 @@ def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
             print("a result")
         assert bool(stream.getvalue()) == drawn
         assert "a result" not in stream.getvalue()
+
+
+def test_the_bar_of_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    with common.download_bar() as progress:
+        assert progress is None
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with common.download_bar() as progress:
+        assert progress is not None
+        progress(5_000_000, 20_000_000)
+        progress(20_000_000, 20_000_000)
+    assert "20.0/20.0 MB" in terminal.getvalue()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import threading
+from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 import torch
 
 from ganinv.backbones.loading import load_backbone, load_discriminator
+from ganinv.checkpoints import sha256_file
 
 NVIDIA = "fixtures/parity/nvidia/ada_cond_resnet_64.pkl"
 CONDITIONAL = [NVIDIA, "fixtures/parity/nvidia/sg3_t_cond_32.pkl"]
@@ -95,6 +101,39 @@ def test_add_takes_files_of_others(bench: Any, shared: Path) -> None:
     assert load_backbone("cats").c_dim == 3
 
 
+@pytest.fixture
+def server(bench: Any) -> Iterator[str]:
+    """The folder of the small models, on 127.0.0.1."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=bench.backbone.parent)
+    with HTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+def test_add_downloads_and_checks(
+    bench: Any, home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, digest = f"{server}/{bench.backbone.name}", sha256_file(bench.backbone)
+    refused = bench.run("models", "add", "mine", link, "--sha256", "0" * 64)
+    assert refused.exit_code == 1 and "is not the file meant" in refused.stderr
+    assert not list((home / "models").iterdir())
+    refused = bench.run("models", "add", "mine", bench.backbone, "--sha256", "0" * 64)
+    assert refused.exit_code == 1 and f"is not the file meant: sha256 {digest}" in refused.stderr
+    told: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(
+        "ganinv.cli.models.download_bar", lambda: contextlib.nullcontext(lambda *so_far: told.append(so_far))
+    )
+    result = bench.run("models", "add", "mine", link, "--sha256", digest.upper())
+    assert result.exit_code == 0, result.stderr
+    size = bench.backbone.stat().st_size
+    assert told[-1] == (size, size) and load_backbone("mine").sha256 == digest
+    (row,) = (r for r in json.loads(bench.run("models", "list", "--json").stdout) if r["name"] == "mine")
+    assert row["origin"] == link
+
+
 def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
     (tmp_path / "no.pt").write_bytes(b"nothing")
     for arguments, text, code in (
@@ -103,6 +142,7 @@ def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
         (("mine", tmp_path / "picture.png"), "is no checkpoint by its name", 2),
         (("mine", tmp_path / "no.pt"), "no.pt", 1),
         (("mine", "http://example.org/g.pkl"), "is not an https link", 2),
+        (("mine", "https://drive.google.com/file/d/1/view"), "must be opened in a browser", 2),
     ):
         result = bench.run("models", "add", *arguments)
         assert result.exit_code == code and text in result.stderr, result.stderr
