@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.modulate import conv2d_resample
+from ganinv_ops.conv import conv2d_resample
 
 
 def normalize_second_moment(x: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ganinv_ops.bias_act import bias_act
 from ganinv_ops.modulate import modulated_conv2d
 from ganinv_ops.upfirdn2d import upsample2d
 
@@ -115,20 +114,21 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, generator: torch.Generator | None) -> Tensor:
         fir = self.resample_filter if self.up > 1 else None
-        x = modulated_conv2d(
+        return modulated_conv2d(
             x,
-            self.weight.to(x.dtype),
+            self.weight,
             self.affine(w),
-            noise=self._noise(x.shape[0], noise, generator, x.dtype),
+            noise=self._noise(x.shape[0], noise, generator),
+            bias=self.bias,
+            act="lrelu",
+            gain=self.gain,
+            clamp=self.clamp,
             up=self.up,
             padding=1,
             resample_filter=fir,
         )
-        return bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=self.gain, clamp=self.clamp)
 
-    def _noise(
-        self, n: int, kind: Noise, generator: torch.Generator | None, dtype: torch.dtype
-    ) -> Tensor | None:
+    def _noise(self, n: int, kind: Noise, generator: torch.Generator | None) -> Tensor | None:
         if kind == "none":
             return None
         if kind == "const":
@@ -138,7 +138,7 @@ class SynthesisLayer(nn.Module):
             maps = torch.randn(n, 1, self.side, self.side, device=device, generator=generator).to(
                 self.noise_const.device
             )
-        return (maps * self.noise_strength).to(dtype)
+        return maps * self.noise_strength
 
 
 class ToRGB(nn.Module):
@@ -154,8 +154,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight.to(x.dtype), styles, demodulate=False)
-        return bias_act(x, self.bias.to(x.dtype), clamp=self.clamp)
+        return modulated_conv2d(x, self.weight, styles, bias=self.bias, clamp=self.clamp, demodulate=False)
 
 
 class SynthesisBlock(nn.Module):

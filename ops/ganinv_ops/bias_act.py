@@ -41,6 +41,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "swish": Activation(lambda x, _: torch.sigmoid(x) * x, 0.0, math.sqrt(2)),
 }
 _NAMES = tuple(ACTIVATIONS)  # the operator and csrc/bias_act.cpp know activations by number
+LRELU = _NAMES.index("lrelu")
 _KINKED = ("linear", "relu", "lrelu")  # no second derivative
 _SELU_SCALE = 1.0507009873554804934193349852946
 _SELU_ALPHA = 1.6732632423543772848170429916717

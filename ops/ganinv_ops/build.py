@@ -31,7 +31,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-OPS = ("bias_act", "filtered_lrelu", "upfirdn2d")
+OPS = ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd")
 CUDA_OPS = ("filtered_lrelu_cuda",)
 """Libraries of native kernels, for the CPU and for CUDA."""
 

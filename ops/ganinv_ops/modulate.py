@@ -1,19 +1,24 @@
-"""Convolutions of style-based generators: resampled, and modulated per sample with one shared weight.
+"""Layers of style-based generators: a convolution modulated per sample with one shared weight, and the rest.
 
 Modulation multiplies the weight's input channels by each sample's styles, and demodulation divides by the
 norm of the result per output channel. Both are diagonal, so the same numbers come from scaling the
 activations before and after one ordinary convolution, which costs a pass over the activations instead of one
-weight per sample.
+weight per sample; and where the convolution is ours (`winograd`), not even that.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ganinv_ops import winograd
+from ganinv_ops.bias_act import ACTIVATIONS, bias_act
 from ganinv_ops.build import Impl
-from ganinv_ops.upfirdn2d import Padding, add_padding, down_padding, parse_padding, up_padding, upfirdn2d
+from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
+from ganinv_ops.epilogue import epilogue
+from ganinv_ops.upfirdn2d import Padding, parse_padding
 
 
 def modulated_conv2d(
@@ -23,6 +28,10 @@ def modulated_conv2d(
     *,
     input_gain: Tensor | None = None,
     noise: Tensor | None = None,
+    bias: Tensor | None = None,
+    act: str = "linear",
+    gain: float | None = None,
+    clamp: float | None = None,
     up: int = 1,
     down: int = 1,
     padding: Padding = 0,
@@ -31,14 +40,16 @@ def modulated_conv2d(
     flip_weight: bool | None = None,
     impl: Impl = "auto",
 ) -> Tensor:
-    """Convolve each sample with a weight scaled by its styles.
+    """Convolve each sample with a weight scaled by its styles; then noise, bias, activation, gain and clamp.
 
     Args:
         x: [N, I, H, W].
         weight: [O, I, kh, kw], cast to the type of x.
         styles: [N, I], factors of the input channels (about 1).
         input_gain: factors of x that demodulation does not undo: [], [I] or [N, I]. None is 1.
-        noise: added to the result: [N, 1, H', W'], [H', W'] or whatever broadcasts to [N, O, H', W'].
+        noise: added to the convolution: [N, 1, H', W'] or [1, 1, H', W'].
+        bias: [O], added as well.
+        act, gain, clamp: as in `bias_act`.
         up, down: whole resampling factors.
         padding: with respect to the upsampled picture; kh // 2 keeps the size.
         resample_filter: of `setup_filter`; used where up or down is above 1.
@@ -51,8 +62,54 @@ def modulated_conv2d(
         [N, O, H * up / down, W * up / down] for padding kh // 2, type of x.
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: shapes that do not fit together, an unknown activation.
     """
+    _check(x, weight, styles, act)
+    pads = parse_padding(padding)
+    flip = up == 1 if flip_weight is None else flip_weight
+    if act not in ("linear", "lrelu"):  # rare, and by itself
+        y = modulated_conv2d(
+            x, weight, styles, input_gain=input_gain, noise=noise, up=up, down=down, padding=padding,
+            resample_filter=resample_filter, demodulate=demodulate, flip_weight=flip, impl=impl
+        )  # fmt: skip
+        return bias_act(y, bias, act=act, gain=gain, clamp=clamp, impl=impl)
+    slope = ACTIVATIONS["lrelu"].default_alpha if act == "lrelu" else 1.0
+    level = ACTIVATIONS[act].default_gain if gain is None else gain
+    scale = styles if input_gain is None else styles * input_gain
+    factor = _demodulation(weight, styles, x.dtype) if demodulate else None
+    fir = resample_filter if up > 1 else None
+    if down == 1 and winograd.pays(
+        x, weight, scale, factor, noise, bias, up=up, padding=pads, f=fir, impl=impl
+    ):
+        return winograd.winograd_conv2d(
+            x, weight, scale, factor, noise, bias, up=up, padding=pads[0], f=fir, flip_weight=flip,
+            slope=slope,
+            gain=level, clamp=clamp
+        )  # fmt: skip
+    after: dict[str, Any] = {"factor": factor, "noise": noise, "bias": bias}
+    after |= {"slope": slope, "gain": level, "clamp": clamp, "impl": impl}
+    if weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
+        return epilogue(_to_few(x, weight, scale), **after)
+    w = weight.to(x.dtype)
+    x = x * scale.to(x.dtype)[:, :, None, None]
+    if up > 1 and down == 1 and w.shape[2:] != (1, 1):
+        x, pads = upsampling_conv2d(x, w, fir, up=up, padding=pads, flip_weight=flip)
+        return epilogue(x, fir, padding=pads, filter_gain=up**2, **after)
+    x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=padding, flip_weight=flip, impl=impl)
+    return epilogue(x, **after)
+
+
+def _to_few(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """A 1 x 1 convolution to a few channels, such as RGB: there a weight for each sample is the cheaper way,
+    one reading of x and no copy. The result lies plane by plane.
+    """
+    n, channels, h, w = x.shape
+    weights = (weight[None, :, :, 0, 0] * scale[:, None]).to(x.dtype)  # [N, O, I]
+    pixels = x.permute(0, 2, 3, 1).reshape(n, h * w, channels)  # a view of channels_last
+    return torch.bmm(weights, pixels.transpose(1, 2)).reshape(n, -1, h, w)
+
+
+def _check(x: Tensor, weight: Tensor, styles: Tensor, act: str) -> None:
     if weight.ndim != 4 or x.ndim != 4 or x.shape[1] != weight.shape[1]:
         raise ValueError(
             f"x {list(x.shape)} and weight {list(weight.shape)} do not fit; "
@@ -63,22 +120,8 @@ def modulated_conv2d(
             f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, "
             f"one factor per sample and channel of x"
         )
-    scale = (styles if input_gain is None else styles * input_gain).to(x.dtype)
-    y = conv2d_resample(
-        x * scale[:, :, None, None],
-        weight.to(x.dtype),
-        resample_filter,
-        up=up,
-        down=down,
-        padding=padding,
-        flip_weight=up == 1 if flip_weight is None else flip_weight,
-        impl=impl,
-    )
-    factor = _demodulation(weight, styles, x.dtype)[:, :, None, None] if demodulate else None
-    if noise is not None:
-        noise = noise.to(x.dtype)
-        return y + noise if factor is None else torch.addcmul(noise, y, factor)
-    return y if factor is None else y * factor
+    if act not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {act!r}; known: {', '.join(ACTIVATIONS)}")
 
 
 def _demodulation(weight: Tensor, styles: Tensor, dtype: torch.dtype) -> Tensor:
@@ -87,85 +130,4 @@ def _demodulation(weight: Tensor, styles: Tensor, dtype: torch.dtype) -> Tensor:
         dtype, torch.float32
     )  # bfloat16's eight bits are too few, and this costs little
     energy = weight.to(exact).square().sum(dim=(2, 3))  # [O, I]
-    return (styles.to(exact).square() @ energy.t() + 1e-8).rsqrt().to(dtype)
-
-
-def conv2d_resample(
-    x: Tensor,
-    w: Tensor,
-    f: Tensor | None = None,
-    *,
-    up: int = 1,
-    down: int = 1,
-    padding: Padding = 0,
-    groups: int = 1,
-    flip_weight: bool = True,
-    flip_filter: bool = False,
-    impl: Impl = "auto",
-) -> Tensor:
-    """Convolution with upsampling before it or downsampling after it.
-
-    Args:
-        x: [N, I, H, W].
-        w: [O, I / groups, kh, kw].
-        f: resampling filter of `setup_filter`, or None.
-        up, down: whole factors.
-        padding: with respect to the upsampled picture: one number, (x, y) or (left, right, top, bottom).
-        groups: as in conv2d.
-        flip_weight: True correlates, as conv2d does; False convolves.
-        flip_filter: the same for f; False convolves.
-        impl: as in `upfirdn2d`.
-
-    Returns:
-        [N, O, H', W'], type of x; H' = H * up / down where padding is kh // 2.
-
-    Raises:
-        ValueError: factors below 1.
-    """
-    if up < 1 or down < 1:
-        raise ValueError(f"up is {up} and down is {down}; give whole numbers of at least 1")
-    kh, kw = w.shape[2:]
-    pad = parse_padding(padding)
-    if up > 1:
-        pad = add_padding(pad, up_padding(f, up, up))
-    if down > 1:
-        pad = add_padding(pad, down_padding(f, down, down))
-    if up == 1 and down == 1:
-        return _convolve(x, w, pad, groups, flip_weight)
-    if up == 1:
-        # the filter comes first, so that the convolution computes only the samples that stay
-        stride = 1 if kh == kw == 1 else down
-        x = upfirdn2d(x, f, down=down if stride == 1 else 1, padding=pad, flip_filter=flip_filter, impl=impl)
-        return _convolve(x, w, (0, 0, 0, 0), groups, flip_weight, stride)
-    if kh == kw == 1 and down == 1:
-        x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
-        return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so
-    # less
-    # padding remains
-    x = F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
-    pad = add_padding(pad, (1 - kw, up - kw, 1 - kh, up - kh))
-    x = upfirdn2d(x, f, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    return x if down == 1 else upfirdn2d(x, f, down=down, flip_filter=flip_filter, impl=impl)
-
-
-def _convolve(
-    x: Tensor, w: Tensor, pad: tuple[int, int, int, int], groups: int, flip_weight: bool, stride: int = 1
-) -> Tensor:
-    if not flip_weight:
-        w = w.flip((2, 3))
-    px0, px1, py0, py1 = pad
-    if px0 == px1 >= 0 and py0 == py1 >= 0:
-        return F.conv2d(x, w, stride=stride, padding=(py0, px0), groups=groups)
-    return F.conv2d(F.pad(x, [px0, px1, py0, py1]), w, stride=stride, groups=groups)
-
-
-def _transposed(w: Tensor, groups: int, flip_weight: bool) -> Tensor:
-    if flip_weight:
-        w = w.flip((2, 3))  # a transposed convolution convolves
-    if groups == 1:
-        return w.transpose(0, 1)
-    out, per_group, kh, kw = w.shape
-    return (
-        w.reshape(groups, out // groups, per_group, kh, kw).transpose(1, 2).reshape(-1, out // groups, kh, kw)
-    )
+    return (styles.to(exact).square() @ energy.t() + 1e-8).rsqrt()

@@ -1,0 +1,78 @@
+// Small matrix products from packed panels, for kernels that calculate block by block in the cache.
+//
+// B is packed as panels of kPanel columns: panel j holds B[k][j * kPanel ...] for k = 0, 1, ..., rows side by side. Vectors
+// are as long as the processor's; a block of kRows x kPanel sums stays in registers while k runs.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace ganinv {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64, kVectorsAcross = 4;  // 6 x 4 sums of 32 registers
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32, kVectorsAcross = 2;  // 6 x 2 of 16
+#else
+constexpr int kVectorBytes = 16, kVectorsAcross = 4;  // NEON has 32, SSE2 spills
+#endif
+constexpr int kLane = kVectorBytes / sizeof(float);
+constexpr int kRows = 6;
+typedef float Vector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+
+inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
+inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+
+// The widest panel of whole vectors that `columns`, a multiple of 16, is made of.
+inline int64_t panel_width(int64_t columns) {
+  for (int64_t width = kVectorsAcross * kLane; width > kLane; width /= 2)
+    if (columns % width == 0) return width;
+  return kLane;
+}
+
+// c[r][...] = sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors.
+template <int ROWS, int ACROSS>
+inline void block_product(const float* a, int64_t a_stride, const float* b, int64_t depth, float* c, int64_t c_stride) {
+  Vector sum[ROWS][ACROSS];
+  for (int r = 0; r < ROWS; ++r)
+    for (int j = 0; j < ACROSS; ++j) sum[r][j] = Vector{};
+  for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane) {
+    Vector right[ACROSS];
+    for (int j = 0; j < ACROSS; ++j) right[j] = load(b + j * kLane);
+    for (int r = 0; r < ROWS; ++r) {
+      const float left = a[r * a_stride + k];
+      for (int j = 0; j < ACROSS; ++j) sum[r][j] += left * right[j];
+    }
+  }
+  for (int r = 0; r < ROWS; ++r)
+    for (int j = 0; j < ACROSS; ++j) store(c + r * c_stride + j * kLane, sum[r][j]);
+}
+
+template <int ACROSS>
+inline void panel_product(const float* a, const float* b, float* c, int64_t rows, int64_t depth, int64_t columns) {
+  for (int64_t left = rows; left > 0; left -= kRows, a += kRows * depth, c += kRows * columns) {
+    switch (std::min<int64_t>(left, kRows)) {
+      case 1: block_product<1, ACROSS>(a, depth, b, depth, c, columns); break;
+      case 2: block_product<2, ACROSS>(a, depth, b, depth, c, columns); break;
+      case 3: block_product<3, ACROSS>(a, depth, b, depth, c, columns); break;
+      case 4: block_product<4, ACROSS>(a, depth, b, depth, c, columns); break;
+      case 5: block_product<5, ACROSS>(a, depth, b, depth, c, columns); break;
+      default: block_product<kRows, ACROSS>(a, depth, b, depth, c, columns);
+    }
+  }
+}
+
+// C [rows, columns] = A [rows, depth] times packed B [depth, columns], columns a multiple of 16. Each number of C is summed
+// over k in order, whatever the blocks.
+inline void product(const float* a, const float* packed_b, float* c, int64_t rows, int64_t depth, int64_t columns) {
+  const int64_t width = panel_width(columns);
+  for (int64_t at = 0; at < columns; at += width, packed_b += width * depth, c += width) {
+    switch (width / kLane) {
+      case 4: panel_product<4>(a, packed_b, c, rows, depth, columns); break;
+      case 2: panel_product<2>(a, packed_b, c, rows, depth, columns); break;
+      default: panel_product<1>(a, packed_b, c, rows, depth, columns);
+    }
+  }
+}
+
+}  // namespace ganinv

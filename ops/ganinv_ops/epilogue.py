@@ -1,0 +1,161 @@
+"""What follows the convolution in a layer of a style-based generator, in one pass over the tensor.
+
+``y = clamp(gain * act(filter(x) * factor + noise + bias))``, act a leaky ReLU. The reference below is the
+specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganinv_ops.bias_act import LRELU, bias_act
+from ganinv_ops.build import Impl, choose, ready
+from ganinv_ops.upfirdn2d import filter_size, keeps_channels_last, upfirdn2d
+
+Padding4 = tuple[int, int, int, int]
+
+
+def epilogue(
+    x: Tensor,
+    f: Tensor | None = None,
+    *,
+    padding: Padding4 = (0, 0, 0, 0),
+    filter_gain: float = 1.0,
+    factor: Tensor | None = None,
+    noise: Tensor | None = None,
+    bias: Tensor | None = None,
+    slope: float = 0.2,
+    gain: float = 1.0,
+    clamp: float | None = None,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Filter, scale each channel, add noise and bias, activate, scale and clamp.
+
+    Args:
+        x: [N, C, H, W].
+        f, padding, filter_gain: as in `upfirdn2d`; padding (left, right, top, bottom).
+        factor: [N, C], None is 1.
+        noise: [N, 1, H', W'] or [1, 1, H', W'].
+        bias: [C].
+        slope: of the leaky ReLU below zero, above 0; 1 activates nothing.
+        gain, clamp: as in `bias_act`.
+        impl: as in `upfirdn2d`; the native kernel takes pictures in channels_last.
+
+    Returns:
+        [N, C, H', W'], type and memory layout of x.
+
+    Raises:
+        ValueError: a slope that is not above 0.
+        NativeOpError: "native" asked for, and impossible.
+    """
+    if not slope > 0:
+        raise ValueError(f"slope is {slope}; give a number above 0")
+    nothing = factor is None and noise is None and slope == 1 and gain == 1 and clamp is None
+    if nothing and f is None:
+        return bias_act(x, bias, impl=impl)
+    limit = -1.0 if clamp is None else float(clamp)
+    settings = (padding, filter_gain, factor, noise, bias, slope, gain, limit)
+    if not keeps_channels_last(x) or (f is not None and f.requires_grad):
+        return _reference(x, f, *settings, impl=impl)
+    if not choose("epilogue", impl, x):
+        return _reference(x, f, *settings, impl="ref")
+    y: Tensor = torch.ops.ganinv_ops.epilogue(x, f, *settings)
+    return y
+
+
+def _reference(
+    x: Tensor,
+    f: Tensor | None,
+    padding: Sequence[int],
+    filter_gain: float,
+    factor: Tensor | None,
+    noise: Tensor | None,
+    bias: Tensor | None,
+    slope: float,
+    gain: float,
+    clamp: float,
+    impl: Impl = "ref",
+) -> Tensor:
+    if f is not None or any(padding):
+        x = upfirdn2d(x, f, padding=list(padding), gain=filter_gain, impl=impl)
+    if factor is not None:
+        factor = factor.to(x.dtype)[:, :, None, None]
+        x = x * factor if noise is None else torch.addcmul(noise.to(x.dtype), x, factor)
+    elif noise is not None:
+        x = x + noise.to(x.dtype)
+    limit = None if clamp < 0 else clamp
+    if slope == 1:
+        return bias_act(x, bias, gain=gain, clamp=limit, impl=impl)
+    return bias_act(x, bias, act="lrelu", alpha=slope, gain=gain, clamp=limit, impl=impl)
+
+
+# ---- the operator: clamp < 0 is none ----------------------------------------------------------------------
+
+_LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
+_LIBRARY.define(
+    "epilogue(Tensor x, Tensor? f, SymInt[] padding, float filter_gain, Tensor? factor, Tensor? noise, "
+    "Tensor? bias, float slope, float gain, float clamp) -> Tensor"
+)
+
+
+def _kernel(x: Tensor, f: Tensor | None, padding: Sequence[int], *rest: Any) -> Tensor:
+    """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
+    if ready("epilogue", x):
+        y: Tensor = torch.ops.ganinv_ops.epilogue(x, f, padding, *rest)
+        return y
+    return _reference(x, f, padding, *rest).contiguous(memory_format=torch.channels_last)
+
+
+def _fake(x: Tensor, f: Tensor | None, padding: Sequence[int], *rest: Any) -> Tensor:
+    fh, fw = (1, 1) if f is None else (f.shape[0], f.shape[-1])
+    height, width = (
+        x.shape[2] + padding[2] + padding[3] - fh + 1,
+        x.shape[3] + padding[0] + padding[1] - fw + 1,
+    )
+    return x.new_empty((*x.shape[:2], height, width)).contiguous(memory_format=torch.channels_last)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, f, ctx.padding, ctx.filter_gain, factor, noise, bias, ctx.slope, ctx.gain, ctx.clamp = inputs
+    ctx.size = x.shape[2:]
+    # the input itself is needed for nothing but the factor's gradient
+    ctx.save_for_backward(None if factor is None else x, f, factor, noise, bias, output)
+
+
+def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    """In differentiable steps, so that second gradients follow; the activation itself has none."""
+    x, f, factor, noise, bias, y = ctx.saved_tensors
+    _, _, _, _, for_factor, for_noise, for_bias, *_ = ctx.needs_input_grad
+    if ctx.clamp >= 0:
+        dy = torch.where(y.abs() < ctx.clamp, dy, 0.0)
+    if ctx.slope == 1:
+        dz = dy * ctx.gain
+    else:  # leaky ReLU and gain keep the sign, so the result tells its own slope
+        dz = torch.ops.ganinv_ops.bias_act_grad(dy, y, None, 1, LRELU, ctx.slope, ctx.gain, -1.0)
+    d_bias = dz.sum((0, 2, 3)).to(bias.dtype) if for_bias else None
+    d_noise = dz.sum(1, keepdim=True).sum_to_size(noise.shape).to(noise.dtype) if for_noise else None
+    d_factor = None
+    if for_factor:
+        filtered = x if f is None else _filter(x, f, ctx.padding, ctx.filter_gain, False)
+        d_factor = (dz * filtered).sum((2, 3)).to(factor.dtype)
+    d_x = dz if factor is None else dz * factor.to(dz.dtype)[:, :, None, None]
+    if f is not None:
+        left, _, top, _ = ctx.padding
+        fh, fw = filter_size(f)
+        after = ctx.size[1] - dy.shape[3] + left, ctx.size[0] - dy.shape[2] + top
+        d_x = _filter(d_x, f, (fw - left - 1, after[0], fh - top - 1, after[1]), ctx.filter_gain, True)
+    return d_x, None, None, None, d_factor, d_noise, d_bias, None, None, None
+
+
+def _filter(x: Tensor, f: Tensor, padding: Sequence[int], gain: float, flip: bool) -> Tensor:
+    y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, (1, 1), (1, 1), padding, flip, gain)
+    return y
+
+
+_LIBRARY.impl("epilogue", _kernel, "CompositeExplicitAutograd")
+torch.library.register_fake("ganinv_ops::epilogue", _fake, lib=_LIBRARY)
+torch.library.register_autograd("ganinv_ops::epilogue", _backward, setup_context=_setup, lib=_LIBRARY)
