@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganinv import images
+from ganinv import images, masks
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
@@ -153,13 +153,15 @@ def open_picture(
     fit: str = "refuse",
     polarity: str = "erase-white",
     content: tuple[int, int] | None = None,
+    seed: int = 0,
 ) -> OpenedPicture:
     """Opens a picture, and a mask for it, at backbone size.
 
     Args:
         size: side in pixels, `backbone.resolution`.
-        mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; None for
-            none.
+        mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; a shape
+            by name, as `ganinv invert --mask` takes it: "half-left", "centre", "free-form"; None for none.
+        seed: of a free-form mask.
         fit: what to do with a picture that is not square: "refuse", "crop" or "pad".
         content: for generators whose pictures fill only a middle part (height, width), as those of cars do
             (384, 512): `method.content`, or what you know of the generator. The picture then has these
@@ -175,6 +177,8 @@ def open_picture(
         found = images.Mask(np.zeros(shape, bool))
     elif str(mask) == "alpha":
         found = images.alpha_mask(picture)
+    elif mask in masks.MASK_NAMES:
+        found = images.Mask(np.zeros(shape, bool))
     else:
         found = images.read_mask(mask, (shape[0], shape[1]), polarity)
     shape = content or (size, size)
@@ -182,6 +186,8 @@ def open_picture(
     fitted = images.fit_shape(picture, fit, shape)
     working = images.embed(images.resize(fitted.pixels, shape), size)
     hole = images.resize_hole(images.fit_array(found.hole, fit, shape), shape)
+    if mask in masks.MASK_NAMES:  # drawn at the size at which it is used
+        hole = images.resize_hole(masks.named_hole(str(mask), size, seed), shape)
     notes = (*fitted.notes, *found.notes, *(images.hole_notes(hole) if mask is not None else ()))
     holes = torch.tensor(images.embed(hole, size))[None, None].float()
     return OpenedPicture(to_tensor(working), holes, working[None], notes, content)

@@ -72,7 +72,7 @@ def download(
         raise output_error(path, cause) from cause
     headers = {"Range": f"bytes={have}-"} if have else {}
     opener = urllib.request.build_opener(_Redirects(allow_http))
-    place = f"fetch {url} by other means and put it at {path}"
+    place = f"fetch {url} by other means, put it at {path} and type the command again"
     try:
         with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as reply:
             _receive(reply, part, have, path, progress)
@@ -81,6 +81,9 @@ def download(
             raise CheckpointError(f"the server answered {cause.code} for {url}; {place}") from cause
     except (OSError, http.client.HTTPException) as cause:
         raise CheckpointError(f"cannot reach or finish {url} ({cause}); try again, or {place}") from cause
+    finally:
+        if part.exists() and part.stat().st_size == 0:
+            part.unlink()
     return _accept(part, path, url, sha256, size)
 
 

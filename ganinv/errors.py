@@ -67,6 +67,10 @@ class CheckpointError(GanInvError):
     """A weight, direction or inversion file that cannot be used."""
 
 
+class NoSuchPartError(CheckpointError):
+    """A good file that holds other networks than the one asked for."""
+
+
 class BackboneMismatchError(CheckpointError):
     """A file that belongs to another backbone than the one given."""
 

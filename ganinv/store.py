@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ganinv.checkpoints import open_file
+from ganinv.checkpoints import open_file, sha256_file
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 from ganinv.files import atomic_write, ganinv_home, write_bytes
 
@@ -56,6 +56,8 @@ def add_model(
         OutputError: the store cannot be written.
     """
     check_name(name, "model")
+    if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"{sha256!r} is no SHA-256: it has 64 hex digits")
     suffix = Path(urlsplit(source).path if "://" in source else source).suffix.lower()
     if suffix not in SUFFIXES:
         hint = "; a page of a file (Google Drive) must be opened in a browser, and the saved file given here"
@@ -69,7 +71,10 @@ def add_model(
     if "://" in source:
         from ganinv.downloads import download  # not needed to look a name up
 
-        download(source, path, sha256=sha256, allow_http=allow_http, progress=progress)
+        if not path.exists():  # somebody may have put it there, as the message after a failure says
+            download(source, path, sha256=sha256, allow_http=allow_http, progress=progress)
+        elif sha256 and sha256_file(path) != sha256.lower():
+            raise CheckpointError(f"{path} is not the file meant: its sha256 is {sha256_file(path)}")
     else:
         given = Path(source).expanduser()
         digest = open_file(given).sha256  # before anything is copied

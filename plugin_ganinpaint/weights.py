@@ -137,6 +137,6 @@ def find_weights(backbone: Backbone, weights: str | Path | None) -> Path:
             return path
     raise CheckpointError(
         f"no diverse-inpaint weights are shipped for the backbone {backbone.name!r}: train some with "
-        f"ganinv train --method diverse-inpaint --backbone {backbone.name} --out DIR, or name a weight file: "
-        "--weights FILE (in Python: weights=FILE)"
+        f"ganinv train --method diverse-inpaint --backbone {backbone.path or backbone.name} --out DIR, or "
+        "name a weight file: --weights FILE (in Python: weights=FILE)"
     )

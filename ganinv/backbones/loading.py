@@ -14,12 +14,12 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.backbones.stylegan3 import StyleGAN3Config, StyleGAN3Generator
-from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint
+from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file
 from ganinv.checkpoints.store import describe
 from ganinv.configs import build_config
 from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
 from ganinv.plugins import plugin_packages, registry
-from ganinv.store import stored_models
+from ganinv.store import SUFFIXES, stored_models
 
 DEFAULT = "portraits-64"
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
@@ -54,7 +54,7 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
         CheckpointError: a shipped file is damaged.
     """
     path = Path(name_or_path).expanduser()
-    if path.suffix or len(path.parts) > 1:
+    if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
         return path  # its absence is told by the reader
     text = str(name_or_path)
     stored = {model.name: model.path for model in stored_models() if kind in model.kinds}
@@ -67,6 +67,28 @@ def find_model(name_or_path: str | Path, kind: str) -> Path:
     known = [name.removesuffix(f"-{kind}") for name in models]
     what = "backbone" if kind == "generator" else kind
     raise UnknownNameError(what, text, known, hint="Or give the path of a checkpoint file")
+
+
+def find_by_digest(sha256: str, kind: str) -> Path | None:
+    """The bundled or stored model of that SHA-256. Raises CheckpointError for a damaged store."""
+    for stored in stored_models():
+        if kind in stored.kinds and stored.sha256 == sha256:
+            return stored.path
+    same = (m.path for m in bundled_models() if m.kind == kind and sha256_file(m.path) == sha256)
+    return next(same, None)
+
+
+def backbone_of(weights: str | Path) -> str | None:
+    """The bundled or stored backbone that a file of a method's weights was made for; None where it tells
+    none, or it is not at hand.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    made_for = read_checkpoint(path).config.get("backbone")
+    digest = made_for.get("sha256") if isinstance(made_for, Mapping) else None
+    found = find_by_digest(str(digest), "generator")
+    return None if found is None else str(found)
 
 
 def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Backbone:
@@ -152,6 +174,9 @@ def fill(build: Callable[[], M], found: Checkpoint) -> M:
 
 
 def _ready(module: M, found: Checkpoint, device: str | torch.device) -> M:
+    broken = [name for name, tensor in found.tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{found.path} is damaged: {broken[0]} holds numbers that are not finite")
     module.name, module.sha256, module.path = found.path.stem, found.sha256, found.path  # type: ignore[assignment]
     return module.eval().requires_grad_(False).to(check_device(device))
 

@@ -118,7 +118,7 @@ class SynthesisLayer(nn.Module):
             x,
             self.weight,
             self.affine(w),
-            noise=self._noise(x.shape[0], noise, generator),
+            noise=self.noise_maps(x.shape[0], noise, generator),
             bias=self.bias,
             act="lrelu",
             gain=self.gain,
@@ -128,7 +128,8 @@ class SynthesisLayer(nn.Module):
             resample_filter=fir,
         )
 
-    def _noise(self, n: int, kind: Noise, generator: torch.Generator | None) -> Tensor | None:
+    def noise_maps(self, n: int, kind: Noise, generator: torch.Generator | None) -> Tensor | None:
+        """What is added to the convolution, [N or 1, 1, side, side]; None for no noise."""
         if kind == "none":
             return None
         if kind == "const":

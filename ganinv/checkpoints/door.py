@@ -20,7 +20,7 @@ from ganinv.checkpoints.machine import PickleError
 from ganinv.checkpoints.rebuild import PersistentModule
 from ganinv.checkpoints.restricted import read_foreign
 from ganinv.checkpoints.store import Checkpoint, sha256_file
-from ganinv.errors import CheckpointError
+from ganinv.errors import CheckpointError, NoSuchPartError
 
 __all__ = ["FileContents", "Found", "Part", "open_file", "pick_part", "read_checkpoint"]
 
@@ -112,12 +112,12 @@ def pick_part(contents: FileContents, kind: str | None = None) -> Part:
     """The best network of that kind in a file: averaged weights before those still in training.
 
     Raises:
-        CheckpointError: none.
+        NoSuchPartError: none.
     """
     found = [part for part in contents.parts if kind in (None, part.kind)]
     if not found:
         held = ", ".join(f"{part.name} ({part.kind})" for part in contents.parts) or "no network"
-        raise CheckpointError(f"{contents.path} holds {held}; no {kind} is in it")
+        raise NoSuchPartError(f"{contents.path} holds {held}; no {kind} is in it")
     rank = {name: place for place, name in enumerate(_PREFERRED)}
     return min(found, key=lambda part: rank.get(part.name, len(rank)))
 

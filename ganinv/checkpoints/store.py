@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganinv.checkpoints import container
-from ganinv.errors import CheckpointError
+from ganinv.errors import CheckpointError, NoSuchPartError
 from ganinv.files import atomic_write
 
 FORMAT = "ganinv"
@@ -69,12 +69,12 @@ def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
         kind: refuse files of any other kind; None takes every kind.
 
     Raises:
-        CheckpointError: absent, unreadable, truncated, damaged, of another format or kind; the text says
-            which.
+        CheckpointError: absent, unreadable, truncated, damaged, of another format; the text says which.
+        NoSuchPartError: of another kind.
     """
     path = Path(path)
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; name a .safetensors file in it")
+        raise CheckpointError(f"{path} is a folder; name a file in it")
     if not path.is_file():
         raise CheckpointError(f"{path} is not a plain file" if path.exists() else f"no such file: {path}")
     try:
@@ -82,7 +82,7 @@ def read_checkpoint(path: str | Path, *, kind: str | None = None) -> Checkpoint:
             metadata, entries = container.read_header(stream, path)
             found, family, config, provenance = _describe(path, metadata)
             if kind is not None and found != kind:
-                raise CheckpointError(f"{path} holds {_a(found)}; {_a(kind)} {_is(kind)} needed here")
+                raise NoSuchPartError(f"{path} holds {_a(found)}; {_a(kind)} {_is(kind)} needed here")
             tensors = {name: _single(container.read_tensor(stream, entries[name])) for name in entries}
     except OSError as cause:
         raise CheckpointError(f"cannot read {path}: {cause.strerror or cause}") from cause

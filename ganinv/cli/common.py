@@ -237,12 +237,19 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[Path]], report: Rep
 
     `work` returns the files it wrote, last the one to look at. A result that cannot be written ends the run:
     the next one would not be either.
+
+    Raises:
+        UsageError: the first input met one: a mistake on the command line that all would meet.
     """
     with _progress(len(jobs)) as advance:
         for index, job in enumerate(jobs):
             try:
                 written = work(job)
             except (InputError, CheckpointError) as cause:
+                report.failures.append((job.path, cause.message))
+            except UsageError as cause:
+                if index == 0:
+                    raise
                 report.failures.append((job.path, cause.message))
             except OutputError as cause:
                 report.failures.append((job.path, cause.message))

@@ -34,7 +34,7 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
-from ganinv.errors import CheckpointError, UnknownNameError, UsageError
+from ganinv.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +114,8 @@ def command(
             f"{len(directions)} --direction and {len(strengths)} --strength were given: "
             "type one --strength for each --direction"
         )
+    if feather and not keep_known:
+        raise UsageError("--feather blends the known pixels that --keep-known pastes back: type both")
     settings = EditSettings(directions, strengths, span, sample, keep_known, feather)
     pictures = PictureSettings(**asked)
     jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
@@ -201,15 +203,16 @@ class Editor:
         return inversion, method.backbone
 
     def _named(self, job: Job, inversion: Inversion) -> Backbone:
-        """The backbone that an inversion names. Raises CheckpointError where it is not at hand."""
-        name = str(inversion.backbone.get("name") or "")
-        try:
-            return self.open(name)
-        except UnknownNameError as cause:
+        """The backbone of an inversion, by its digest. Raises CheckpointError where it is not at hand."""
+        from ganinv.backbones.loading import find_by_digest
+
+        path = find_by_digest(str(inversion.backbone.get("sha256")), "generator")
+        if path is None:
             raise CheckpointError(
-                f"{job.path} was made with the backbone {name!r}, which is not in the package: "
-                "type --backbone FILE"
-            ) from cause
+                f"{job.path} was made with the backbone {inversion.backbone.get('name')!r}, which is neither "
+                "in the package nor in your store: type --backbone FILE"
+            )
+        return self.open(str(path))
 
     def _open(self, name: str) -> Backbone:
         from ganinv.cli.machine import open_backbone

@@ -67,7 +67,8 @@ def command(
 ) -> None:
     """Complete the erased parts of PICTURES (files, folders or globs) in several ways.
 
-    For each picture NAME, writes NAME-00.png, ... (completions), NAME-input.png (the working copy),
+    For each picture NAME, writes NAME-00.png, ... (completions; without a mask the generator's pictures),
+    NAME-input.png (the working copy),
     NAME-mask.png (white = erased), NAME-sheet.png (all at a glance) and NAME.inversion.safetensors (for
     'ganinv edit').
     """
@@ -110,7 +111,8 @@ def _invert(
     drawn = to_uint8(images)
     holes = np.repeat(opened.hole[0].bool().numpy(), settings.samples, axis=0)  # (K, H, W)
     working = np.repeat(opened.working, settings.samples, axis=0)
-    completed = composite(drawn, working, holes, report.options["feather"])
+    # without a hole there is nothing to paste: the answer is the generator's picture
+    completed = composite(drawn, working, holes, report.options["feather"]) if holes.any() else drawn
 
     part = middle(working.shape[1], opened.content)
     raw = bool(report.options["raw"])

@@ -29,8 +29,9 @@ COMMANDS = {
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),
     "directions": ("ganinv.cli.directions:command", "List, keep and fit editing directions."),
-    "models": ("ganinv.cli.models:command", "List the models in the package."),
+    "models": ("ganinv.cli.models:command", "List, inspect, convert, add and remove models."),
     "plugins": ("ganinv.cli.plugins:command", "List methods and other plugins, and whether they load."),
+    "bench": ("ganinv.cli.bench:command", "Measure speed on this machine, side by side with the usual way."),
     "doctor": ("ganinv.cli.doctor:command", "Say what works on this machine: PyTorch, ops, models."),
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, Size, options, step_bar
-from ganinv.errors import CheckpointError, InputError, UnknownNameError, UsageError
+from ganinv.errors import InputError, NoSuchPartError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,13 +110,16 @@ def open_generator(settings: PictureSettings, backbone: str | None, device: str,
 
     Raises what `ganinv.cli.machine.open_backbone` raises.
     """
+    from ganinv.backbones.loading import backbone_of
     from ganinv.cli.machine import open_backbone
 
     if backbone is None and settings.weights is not None:
         try:
             return open_backbone(settings.weights, device, precision)
-        except (CheckpointError, UnknownNameError):
-            pass  # most weights hold no generator; what else is wrong with them the method tells
+        except NoSuchPartError:  # most weights hold no generator, but some name theirs
+            backbone = backbone_of(settings.weights)
+        except UnknownNameError:
+            pass  # told by the method
     return open_backbone(backbone or DEFAULT_BACKBONE, device, precision)
 
 
@@ -183,23 +186,22 @@ def open_job(job: Job, method: InversionMethod, settings: PictureSettings, repor
     Raises:
         InputError: a picture or mask that cannot be used.
     """
-    import torch
-
     from ganinv.api import open_picture
-    from ganinv.images import embed, middle, resize_hole
-    from ganinv.masks import named_hole
+    from ganinv.images import middle
 
     kind, path = mask_source(settings.mask)
     if kind == "folder":
         path = _mask_of(job, Path(settings.mask or ""))
-    mask = "alpha" if kind == "alpha" else path
     size, content = method.backbone.resolution, settings.content or method.content
     opened = open_picture(
-        job.path, size, mask=mask, fit=settings.fit, polarity=settings.mask_polarity, content=content
+        job.path,
+        size,
+        mask=path or settings.mask,
+        fit=settings.fit,
+        polarity=settings.mask_polarity,
+        content=content,
+        seed=settings.seed,
     )
-    if kind == "named":
-        hole = resize_hole(named_hole(settings.mask or "", size, settings.seed), content or size)
-        opened = replace(opened, hole=torch.from_numpy(embed(hole, size))[None, None].float())
     share = opened.hole[0, 0][middle(size, content)].mean().item()
     level = "Warning" if share > 0.95 or (path is not None and share > 0) else "Note"
     for note in opened.notes:
@@ -233,9 +235,17 @@ def invert_opened(
 
 
 def warn_if_foreign(raw: Tensor, opened: OpenedPicture, job: Job, report: Report) -> None:
-    """Warns when the known pixels of `raw` (K, 3, H, W) are far from the picture's: it is of another kind."""
+    """Warns when the known pixels of `raw` (K, 3, H, W) are far from the picture's: it is of another kind.
+
+    Raises InputError where `raw` is not finite.
+    """
     import torch
 
+    if not raw.isfinite().all():
+        raise InputError(
+            f"{job.path}: the method's answer is not finite, so nothing is written: a step that is too large "
+            "(lr) does that"
+        )
     known = (1 - opened.hole).expand_as(opened.image).bool()[0]
     if not known.any():
         return

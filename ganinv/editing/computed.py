@@ -59,7 +59,8 @@ def sefa(backbone: Backbone, index: int, layers: tuple[int, int] | None = None) 
     """Direction `index` of SeFa (Shen and Zhou 2021): an eigenvector of A^T A, largest eigenvalue first.
 
     A stacks the affine weights of the chosen layers: for each row of the codes the convolution that takes
-    it (the last to-RGB layer where only that does). An eigenvector has no sign; ours has a positive entry
+    it (the last to-RGB layer where only that does). As the published program does, each channel's weights are
+    brought to norm 1 first. An eigenvector has no sign; ours has a positive entry
     where its magnitude is largest. Computed in float64; unit 1, a length in W as in the paper.
 
     Args:
@@ -80,6 +81,7 @@ def sefa(backbone: Backbone, index: int, layers: tuple[int, int] | None = None) 
         if layer.row not in of_row or of_row[layer.row].name.endswith(_TO_RGB):
             of_row[layer.row] = layer
     stacked = torch.cat([of_row[row].weight.detach().double().cpu() for row in range(first, last)])
+    stacked = stacked / stacked.norm(dim=1, keepdim=True).clamp_min(1e-12)
     _, vectors = torch.linalg.eigh(stacked.T @ stacked)  # columns, smallest eigenvalue first
     vector = vectors[:, -1 - index]
     vector = vector * vector[vector.abs().argmax()].sign()
@@ -88,7 +90,7 @@ def sefa(backbone: Backbone, index: int, layers: tuple[int, int] | None = None) 
         vector[None].float(),
         layers=layers,
         backbone_sha256=backbone.sha256 or None,
-        origin="SeFa",
+        origin=f"SeFa, component {index}",
     )
 
 
@@ -122,5 +124,5 @@ def style_channels(backbone: Backbone, channels: Sequence[tuple[int, int]]) -> S
         "style:" + ",".join(f"{layer}:{channel}" for layer, channel in channels),
         shifts,
         backbone_sha256=backbone.sha256 or None,
-        origin="StyleSpace channels",
+        origin="StyleSpace channels " + ", ".join(f"{layer}:{channel}" for layer, channel in channels),
     )

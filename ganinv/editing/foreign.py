@@ -58,7 +58,9 @@ def read_foreign_edit(path: Path, component: int | None = None, backbone: Backbo
 
 
 def boundary(value: Tensor, path: Path, backbone: Backbone | None = None) -> Direction:
-    """An InterFaceGAN boundary (Shen et al. 2020) as a direction: ws + strength * vector, unit 1.
+    """An InterFaceGAN boundary (Shen et al. 2020) as a direction: ws + strength * vector.
+
+    Its rows are of norm 1, and so is the unit; of any other vector the length is.
 
     Args:
         value: [1, w_dim], or [1, num_ws, w_dim], whose rows become one where they are equal; or SFE's
@@ -93,8 +95,13 @@ def boundary(value: Tensor, path: Path, backbone: Backbone | None = None) -> Dir
             f"{path} is for codes of {rows.shape[0]} x {rows.shape[1]}, this backbone has "
             f"{backbone.num_ws} x {backbone.w_dim}: use one made for this backbone"
         )
+    norms = rows.norm(dim=1)
+    unit = 1.0
+    if not torch.allclose(norms, torch.ones(1), atol=1e-3):  # not normalised: its length is the step
+        unit = rows.norm().item()
+        rows = rows / max(unit, 1e-12)
     try:
-        return Direction(path.stem, rows.clone(), origin=path.name)
+        return Direction(path.stem, rows.clone(), unit=unit, origin=path.name)
     except ValueError as cause:
         raise CheckpointError(f"{path} is no InterFaceGAN boundary: {cause}") from cause
 
@@ -125,8 +132,8 @@ def ganspace_component(tree: Mapping[str, Any], path: Path, component: int | Non
     if component is None or not 0 <= component < count:
         problem = "name one of them" if component is None else f"{component} is none of them"
         raise UsageError(
-            f"{path} holds GANSpace components 0 to {count - 1}; {problem}, and layers if you like: "
-            f"{path.name}:0, or {path.name}:0:4-7"
+            f"{path} holds GANSpace components 0 to {count - 1}; {problem}: type {path.name}:0, or "
+            f"{path.name}:0:4-7 for some layers only"
         )
     try:
         return Coordinate(

@@ -49,11 +49,13 @@ def epilogue(
         [N, C, H', W'], type and memory layout of x.
 
     Raises:
-        ValueError: a slope that is not above 0.
+        ValueError: a slope that is not above 0, padding without a filter.
         NativeOpError: "native" asked for, and impossible.
     """
     if not slope > 0:
         raise ValueError(f"slope is {slope}; give a number above 0")
+    if f is None and any(padding):
+        raise ValueError(f"padding {list(padding)} without a filter; give one, or no padding")
     nothing = factor is None and noise is None and slope == 1 and gain == 1 and clamp is None
     if nothing and f is None:
         return bias_act(x, bias, impl=impl)
@@ -80,7 +82,7 @@ def _reference(
     clamp: float,
     impl: Impl = "ref",
 ) -> Tensor:
-    if f is not None or any(padding):
+    if f is not None:
         x = upfirdn2d(x, f, padding=list(padding), gain=filter_gain, impl=impl)
     if factor is not None:
         factor = factor.to(x.dtype)[:, :, None, None]

@@ -106,7 +106,7 @@ def _to_few(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     n, channels, h, w = x.shape
     weights = (weight[None, :, :, 0, 0] * scale[:, None]).to(x.dtype)  # [N, O, I]
     pixels = x.permute(0, 2, 3, 1).reshape(n, h * w, channels)  # a view of channels_last
-    return torch.bmm(weights, pixels.transpose(1, 2)).reshape(n, -1, h, w)
+    return torch.bmm(weights, pixels.transpose(1, 2)).reshape(n, len(weight), h, w)
 
 
 def _check(x: Tensor, weight: Tensor, styles: Tensor, act: str) -> None:

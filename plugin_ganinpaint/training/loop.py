@@ -85,9 +85,14 @@ class StageRun(StageSteps):
     def _check(self, terms: dict[str, float]) -> None:
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
         if broken:
+            kept = state_path(self.out, self.stage)
+            advice = (
+                f"the last good state is kept in {kept}; resume with a lower lr"
+                if kept.exists()
+                else "no state was saved yet; start again with a lower lr"
+            )
             raise TrainingError(
-                f"stage {self.stage} stopped at step {self.step}: {', '.join(broken)} not finite; the last "
-                f"good state is kept in {state_path(self.out, self.stage)}; resume with a lower lr"
+                f"stage {self.stage} stopped at step {self.step}: {', '.join(broken)} not finite; {advice}"
             )
 
     def _log(self, monitor: Monitor, sums: dict[str, list[float]]) -> None:

@@ -75,6 +75,7 @@ class LossSettings:
     r1_gamma: float | None = None
     """Weight of R1; None = 0.0002 * resolution^2 / batch."""
     mode_seeking: float = 0.0
+    """Stage 1: weight of the term that makes completions of different codes differ."""
 
     def __post_init__(self) -> None:
         check_kind(self.adversarial_kind)
@@ -140,7 +141,8 @@ class StageSettings:
     def __post_init__(self) -> None:
         if self.images < 1 or self.batch < 4 or self.batch % 4:
             raise ConfigError(
-                f"{self.images} images in batches of {self.batch}: give at least 1, and a multiple of 4"
+                f"{self.images} images in batches of {self.batch}: give at least 1 image, and a batch that "
+                "is a multiple of 4"
             )
         if self.lr <= 0 or self.discriminator_lr <= 0 or self.clip <= 0:
             raise ConfigError("lr, discriminator_lr and clip must be above 0")

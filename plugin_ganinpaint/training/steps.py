@@ -129,7 +129,7 @@ class StageSteps:
                 logits = self._judged(self.discriminator, fakes, batch)
                 terms["adversarial"] = losses.generator_loss(logits, weights.adversarial_kind)
                 total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
-            if weights.mode_seeking > 0 and batch.passes > 1:
+            if self.stage == 1 and weights.mode_seeking > 0 and batch.passes > 1:
                 terms["mode_seeking"] = self._mode_seeking(shown, batch)
                 total = total + weights.mode_seeking * terms["mode_seeking"]
         terms["gradient"] = self._descend(total)

@@ -84,6 +84,16 @@ def test_masks_of_another_size_or_shape(bench: Any) -> None:
     assert_refused(bench.invert(picture, "--mask", "wide.png"), 1, "64 x 32 and the picture 32 x 32")
 
 
+def test_an_answer_that_is_not_finite_is_not_written(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = bench.picture("me.png")
+    found = bench.run(
+        "invert", picture, "--backbone", bench.backbone, "--method", "optimize", "--steps", 3,
+        "--option", "lr=1e30", "--option", "candidates=1", "--out", "out"
+    )  # fmt: skip
+    assert_refused(found, 1, "the method's answer is not finite, so nothing is written")
+    assert not list(Path("out").glob("*"))
+
+
 def test_black_white_grey_and_nearly_white_masks(bench: Any) -> None:
     picture = bench.picture("me.png")
     result = bench.invert(picture, "--mask", bench.mask("black.png", 0))
@@ -93,6 +103,8 @@ def test_black_white_grey_and_nearly_white_masks(bench: Any) -> None:
     result = bench.invert(picture)
     assert result.exit_code == 0
     assert "no mask: plain inversion" in result.stderr
+    drawn, given = (np.asarray(Image.open(f"out/me-{end}.png")) for end in ("00", "input"))
+    assert not np.array_equal(drawn, given)  # the generator's picture, not the input pasted over it
     result = bench.invert(picture, "--mask", bench.mask("white.png", 255))
     assert result.exit_code == 0
     assert "Warning: " in result.stderr

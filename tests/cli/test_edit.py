@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,9 @@ def test_usage_errors(bench: Any, made: Path, arguments: tuple[object, ...], tex
 def test_the_backbone_must_be_at_hand_and_the_right_one(bench: Any, made: Path) -> None:
     result = bench.run("edit", made, *AGE, "--out", "edits")
     assert result.exit_code == 1
-    assert "made with the backbone 'tiny-16', which is not in the package: type --backbone" in result.stderr
+    assert (
+        "made with the backbone 'tiny-16', which is neither in the package nor in your store" in result.stderr
+    )
     stored = read_checkpoint(bench.backbone)
     tensors = {name: tensor * 1.01 for name, tensor in stored.tensors.items()}
     kept = {"kind": stored.kind, "family": stored.family, "config": stored.config}
@@ -130,6 +133,32 @@ def test_the_backbone_must_be_at_hand_and_the_right_one(bench: Any, made: Path) 
     result = bench.run("edit", made, "--direction", "no-such", "--strength", 1, *wrong)
     assert "digest" in result.stderr  # that the backbone is wrong comes before what it lacks
     assert result.stderr.count("\n") == 1
+
+
+def test_a_stored_backbone_is_found_by_its_digest(
+    bench: Any, made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
+    assert bench.run("models", "add", "mine", bench.backbone).exit_code == 0
+    result = bench.run("edit", made, "--direction", "sefa:0", "--strength", 5, "--out", "edits")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_one_odd_file_does_not_stop_the_others(bench: Any, made: Path) -> None:
+    names = [bench.folder / f"{letter}.inversion.safetensors" for letter in "abc"]
+    inversion = Inversion.load(made)
+    for name, kept in zip(names, (inversion, inversion.sample(0), inversion), strict=True):
+        kept.save(name)
+    result = bench.edit(*names, *AGE, "--sample", 1, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert len(told["outputs"]) == 2 and [Path(f["input"]).name for f in told["failures"]] == [names[1].name]
+    assert "no sample 1" in told["failures"][0]["error"]
+
+
+def test_feather_needs_known_pixels(bench: Any, made: Path) -> None:
+    result = bench.edit(made, *AGE, "--feather", 3)
+    assert result.exit_code == 2 and "that --keep-known pastes back" in result.stderr
 
 
 def test_files_that_are_no_inversions(bench: Any, made: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from ganinv.backbones.loading import load_backbone, load_discriminator
-from ganinv.checkpoints import sha256_file
+from ganinv.checkpoints import read_checkpoint, sha256_file, write_checkpoint
 
 NVIDIA = "fixtures/parity/nvidia/ada_cond_resnet_64.pkl"
 CONDITIONAL = [NVIDIA, "fixtures/parity/nvidia/sg3_t_cond_32.pkl"]
@@ -134,6 +135,30 @@ def test_add_downloads_and_checks(
     assert row["origin"] == link
 
 
+def test_what_a_failed_download_advises_works(bench: Any, home: Path) -> None:
+    link = "http://127.0.0.1:1/x.safetensors"
+    failed = bench.run("models", "add", "mine", link)
+    place = home / "models" / "mine.safetensors"
+    assert failed.exit_code == 1 and f"put it at {place} and type the command again" in failed.stderr
+    assert not list(place.parent.iterdir())
+    shutil.copy(bench.backbone, place)
+    wrong = bench.run("models", "add", "mine", link, "--sha256", "0" * 64)
+    assert wrong.exit_code == 1 and f"{place} is not the file meant" in wrong.stderr
+    assert bench.run("models", "add", "mine", link).exit_code == 0
+    assert load_backbone("mine").sha256 == sha256_file(bench.backbone)
+
+
+def test_weights_that_are_not_finite_are_refused(bench: Any, tmp_path: Path) -> None:
+    stored = read_checkpoint(bench.backbone)
+    tensors = dict(stored.tensors)
+    name = next(iter(tensors))
+    tensors[name] = torch.full_like(tensors[name], float("nan"))
+    kept = {"kind": stored.kind, "family": stored.family, "config": stored.config}
+    write_checkpoint(tmp_path / "nan.safetensors", tensors, **kept)
+    result = bench.run("directions", "list", "--backbone", tmp_path / "nan.safetensors")
+    assert result.exit_code == 1 and f"is damaged: {name} holds numbers that are not finite" in result.stderr
+
+
 def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
     (tmp_path / "no.pt").write_bytes(b"nothing")
     for arguments, text, code in (
@@ -142,6 +167,7 @@ def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
         (("mine", tmp_path / "picture.png"), "is no checkpoint by its name", 2),
         (("mine", tmp_path / "no.pt"), "no.pt", 1),
         (("mine", "http://example.org/g.pkl"), "is not an https link", 2),
+        (("mine", bench.backbone, "--sha256", "abcd"), "'abcd' is no SHA-256: it has 64 hex digits", 2),
         (("mine", "https://drive.google.com/file/d/1/view"), "must be opened in a browser", 2),
     ):
         result = bench.run("models", "add", *arguments)

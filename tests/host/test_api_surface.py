@@ -101,6 +101,16 @@ def test_open_picture(tmp_path: Path) -> None:
     assert torch.equal(kept.hole, 1 - opened.hole)
 
 
+def test_open_picture_with_a_named_mask(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    hole = open_picture(tmp_path / "a.png", 4, mask="half-left").hole[0, 0]
+    assert hole[:, :2].all() and not hole[:, 2:].any()
+    one, same, other = (
+        open_picture(tmp_path / "a.png", 64, mask="free-form", seed=seed).hole for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
 def test_open_picture_without_a_mask_and_with_alpha(tmp_path: Path) -> None:
     rgba = np.full((4, 4, 4), 255, np.uint8)
     rgba[:2, :, 3] = 0

@@ -164,5 +164,7 @@ def test_errors() -> None:
     x = torch.zeros(1, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     with pytest.raises(ValueError, match="slope is 0; give a number above 0"):
         epilogue(x, slope=0)
+    with pytest.raises(ValueError, match=r"padding \[1, 1, 1, 1\] without a filter"):
+        epilogue(x, padding=(1, 1, 1, 1))
     with pytest.raises(NativeOpError, match=r"epilogue has no native kernel for torch\.float16 on cpu"):
         epilogue(x.half(), gain=2.0, impl="native")

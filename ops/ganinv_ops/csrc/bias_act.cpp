@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "element.h"
+#include "pages.h"
 
 namespace {
 
@@ -269,6 +270,7 @@ at::Tensor bias_act(const at::Tensor& x, const std::optional<at::Tensor>& b, int
                     double gain, double clamp) {
   at::Tensor out = at::empty_like(x);  // dense, in x's order of dimensions
   if (x.numel() == 0) return out;
+  ganinv::large_pages(out);
   const at::Tensor dense = like(x, out);
   const Settings s{act, alpha, gain, clamp};
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::bias_act",
@@ -280,6 +282,7 @@ at::Tensor bias_act_grad(const at::Tensor& dy, const at::Tensor& x, const std::o
                          int64_t act, double alpha, double gain, double clamp) {
   at::Tensor out = at::empty_like(x);
   if (x.numel() == 0) return out;
+  ganinv::large_pages(out);
   const at::Tensor dense = like(x, out), upstream = like(dy, out);
   const Settings s{act, alpha, gain, clamp};
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::bias_act_grad",

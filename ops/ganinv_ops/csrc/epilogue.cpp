@@ -6,6 +6,8 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <limits>
+#include <vector>
 
 #include "pages.h"
 #include "rows.h"
@@ -19,41 +21,31 @@ using ganinv::Rows;
 
 constexpr int64_t kGrain = 16384;
 
-at::Tensor dense_like(const std::optional<at::Tensor>& t, const at::Tensor& x) {
-  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return t ? t->to(type).contiguous() : at::Tensor();
-}
-
-template <typename A>
-const A* data(const at::Tensor& t) {
-  return t.defined() ? t.const_data_ptr<A>() : nullptr;
-}
-
-// y = clamp(gain * act(y * factor + noise + bias)) on rows of `width` pixels of `channels` numbers.
+// y = clamp(gain * act(x * factor + noise + bias)), a row of pixels at a time. What is absent is filled in, so that one loop
+// without branches does all of it.
 template <typename A>
 struct Finish {
-  const A *factor, *noise, *bias;  // [N, C], [N or 1, H, W], [C], or null
-  int64_t channels, height, width, noise_stride;
-  A slope, gain, clamp;
+  const at::Tensor factor, noise, bias;  // [N, C], [N or 1, 1, H, W] or undefined, [C]
+  int64_t channels, height, width;
+  A slope, gain, limit;
 
-  void operator()(int64_t p, A* row) const {
+  // Row p of all pictures; from and to may be the same.
+  void row(int64_t p, const A* from, A* to) const {
     const int64_t picture = p / height;
-    const A* scale = factor ? factor + picture * channels : nullptr;
-    const A* grain = noise ? noise + picture * noise_stride + p % height * width : nullptr;
-    for (int64_t x = 0; x < width; ++x, row += channels) {
-      if (scale)
-        for (int64_t c = 0; c < channels; ++c) row[c] *= scale[c];
+    const A* scale = factor.const_data_ptr<A>() + picture * channels;
+    const A* shift = bias.const_data_ptr<A>();
+    const A* grain = nullptr;
+    if (noise.defined())
+      grain = noise.const_data_ptr<A>() + ((noise.size(0) > 1 ? picture : 0) * height + p % height) * width;
+    for (int64_t x = 0; x < width; ++x, from += channels, to += channels) {
       const A level = grain ? grain[x] : A(0);
-      if (bias)
-        for (int64_t c = 0; c < channels; ++c) row[c] += level + bias[c];
-      else if (grain)
-        for (int64_t c = 0; c < channels; ++c) row[c] += level;
-      for (int64_t c = 0; c < channels; ++c) row[c] = (row[c] > 0 ? row[c] : row[c] * slope) * gain;
-      if (clamp >= 0)
-        for (int64_t c = 0; c < channels; ++c) {
-          row[c] = row[c] > clamp ? clamp : row[c];
-          row[c] = row[c] < -clamp ? -clamp : row[c];
-        }
+      for (int64_t c = 0; c < channels; ++c) {
+        A v = from[c] * scale[c] + (shift[c] + level);
+        v = (v > 0 ? v : v * slope) * gain;
+        v = v > limit ? limit : v;  // these comparisons let NaN pass
+        v = v < -limit ? -limit : v;
+        to[c] = v;
+      }
     }
   }
 };
@@ -62,24 +54,43 @@ at::Tensor epilogue(const at::Tensor& x, const std::optional<at::Tensor>& f, at:
                     const std::optional<at::Tensor>& factor, const std::optional<at::Tensor>& noise,
                     const std::optional<at::Tensor>& bias, double slope, double gain, double clamp) {
   TORCH_CHECK(x.dim() == 4 && padding.size() == 4, "ganinv_ops::epilogue: bad arguments");
-  const at::Tensor taps = f ? *f : at::ones({1}, at::kFloat);
-  const int64_t height = x.size(2) + padding[2] + padding[3] - taps.size(0) + 1;
-  const int64_t width = x.size(3) + padding[0] + padding[1] - taps.size(-1) + 1;
+  TORCH_CHECK(f || (padding[0] == 0 && padding[1] == 0 && padding[2] == 0 && padding[3] == 0),
+              "ganinv_ops::epilogue: padding belongs to a filter");
+  const int64_t height = x.size(2) + padding[2] + padding[3] - (f ? f->size(0) : 1) + 1;
+  const int64_t width = x.size(3) + padding[0] + padding[1] - (f ? f->size(-1) : 1) + 1;
   at::Tensor y = at::empty({x.size(0), x.size(1), height, width}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
   if (y.numel() == 0) return y;
   ganinv::large_pages(y);
   const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor scale = dense_like(factor, x), grain = dense_like(noise, x), shift = dense_like(bias, x);
-  const Axis ax(x.size(3), width, 1, 1, padding[0], taps.size(-1)), ay(x.size(2), height, 1, 1, padding[2], taps.size(0));
+  const auto type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor scale = factor ? factor->to(type).contiguous() : at::ones({x.size(0), x.size(1)}, type);
+  const at::Tensor shift = bias ? bias->to(type).contiguous() : at::zeros({x.size(1)}, type);
+  const at::Tensor grain = noise ? noise->to(type).contiguous() : at::Tensor();
+  const int64_t grain_size = std::max<int64_t>(1, kGrain / (width * x.size(1)));
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::epilogue", [&] {
     using A = typename Element<scalar_t>::Acc;
-    const Filter<A> filter(taps, false, f ? filter_gain : 1.0);
-    const Rows<scalar_t> rows{dense.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), x.size(1), ax, ay, filter};
-    const Finish<A> finish{data<A>(scale), data<A>(grain), data<A>(shift), x.size(1), height, width,
-                           grain.defined() && grain.size(0) > 1 ? height * width : 0, static_cast<A>(slope), static_cast<A>(gain),
-                           static_cast<A>(clamp)};
-    at::parallel_for(0, x.size(0) * height, std::max<int64_t>(1, kGrain / (width * x.size(1))),
-                     [&](int64_t begin, int64_t end) { rows.run(begin, end, finish); });
+    const A limit = clamp < 0 ? std::numeric_limits<A>::infinity() : static_cast<A>(clamp);
+    const Finish<A> finish{scale, grain, shift, x.size(1), height, width, static_cast<A>(slope), static_cast<A>(gain), limit};
+    const scalar_t* in = dense.const_data_ptr<scalar_t>();
+    scalar_t* out = y.mutable_data_ptr<scalar_t>();
+    const int64_t line = width * x.size(1);
+    if (!f) {
+      at::parallel_for(0, x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
+        std::vector<A> row(line);
+        for (int64_t p = begin; p < end; ++p) {
+          for (int64_t i = 0; i < line; ++i) row[i] = Element<scalar_t>::load(in + p * line + i);
+          finish.row(p, row.data(), row.data());
+          for (int64_t i = 0; i < line; ++i) Element<scalar_t>::store(out + p * line + i, row[i]);
+        }
+      });
+      return;
+    }
+    const Axis ax(x.size(3), width, 1, 1, padding[0], f->size(-1)), ay(x.size(2), height, 1, 1, padding[2], f->size(0));
+    const Filter<A> filter(*f, false, filter_gain);
+    const Rows<scalar_t> rows{in, out, x.size(1), ax, ay, filter};
+    at::parallel_for(0, x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
+      rows.run(begin, end, [&](int64_t p, A* row) { finish.row(p, row, row); });
+    });
   });
   return y;
 }

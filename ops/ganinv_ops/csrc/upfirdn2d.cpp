@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "pages.h"
 #include "rows.h"
 
 namespace {
@@ -27,6 +28,7 @@ at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef u
   at::Tensor out = at::empty({x.size(0), x.size(1), height, width}, x.options().memory_format(format));
   if (out.numel() == 0) return out;
   if (x.numel() == 0) return out.zero_();
+  ganinv::large_pages(out);
   const at::Tensor dense = x.contiguous(format);
   const Axis ax(x.size(3), width, up[0], down[0], padding[0], f.size(-1));
   const Axis ay(x.size(2), height, up[1], down[1], padding[2], f.size(0));

@@ -70,6 +70,7 @@ def test_layers_by_name_only_as_stylegan3_has_them() -> None:
 def test_sefa_is_the_eigen_decomposition(backbone: Backbone) -> None:
     names = ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b16.torgb"]
     rows = [backbone.get_parameter(f"synthesis.{name}.affine.weight").double() for name in names]
+    rows = [row / row.norm(dim=1, keepdim=True) for row in rows]
     for layers, chosen in ((None, rows), ((1, 3), rows[1:3]), ((5, 6), rows[5:])):
         a = torch.cat(chosen)
         _, _, vh = torch.linalg.svd(a)  # right singular vectors of A, largest first

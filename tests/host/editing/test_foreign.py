@@ -79,7 +79,7 @@ def test_files_that_are_no_directions(tmp_path: Path) -> None:
             torch.ones(1, 8, dtype=torch.int64),
             "is no InterFaceGAN boundary: it holds torch.int64",
         ),
-        "long.pt": (torch.ones(1, 8), "rows of norm 2.828 to 2.828; expected 1"),
+        "nothing.pt": (torch.zeros(1, 8), "is no InterFaceGAN boundary: direction 'nothing': a unit of 0"),
         "odd.pt": ({"weights": torch.ones(2)}, "holds no direction; known: an InterFaceGAN boundary"),
         "lists.pt": ([[1.0], [2.0]], "holds no direction; known"),
         "pca.pt": ({"mean": torch.ones(1, 8), "comp": 1, "std": 2}, "is no GANSpace file: expected tensors"),
@@ -92,6 +92,17 @@ def test_files_that_are_no_directions(tmp_path: Path) -> None:
         torch.save(content, tmp_path / name)
         with pytest.raises(CheckpointError, match=text):
             read_foreign_edit(tmp_path / name, 0 if name.startswith("pca") else None)
+
+
+def test_a_vector_that_is_not_normalised_keeps_its_length(tmp_path: Path) -> None:
+    rows = torch.randn(18, 512, generator=torch.Generator().manual_seed(0))
+    for value in (rows[:1], rows[None]):
+        torch.save(value, tmp_path / "raw.pt")
+        edit = read_foreign_edit(tmp_path / "raw.pt")
+        assert isinstance(edit, Direction)
+        torch.testing.assert_close(
+            edit.move(torch.zeros(18, 512), 2.0), 2 * value.reshape(-1, 512).expand(18, 512)
+        )
 
 
 # ---- SFE
@@ -147,7 +158,7 @@ def test_ganspace_goes_to_an_absolute_coordinate(ganspace: Path) -> None:
 
 
 def test_a_ganspace_file_needs_a_component(ganspace: Path) -> None:
-    text = r"holds GANSpace components 0 to 3; name one of them, .*: ffhq_pca.pt:0, or ffhq_pca.pt:0:4-7"
+    text = r"holds GANSpace components 0 to 3; name one of them: type ffhq_pca.pt:0, or ffhq_pca.pt:0:4-7"
     with pytest.raises(UsageError, match=text):
         read_foreign_edit(ganspace)
     with pytest.raises(UsageError, match="0 to 3; 4 is none of them"):

@@ -1,0 +1,165 @@
+"""Contenders in processes of their own, taking turns; the machine's ceilings, measured in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganinv.bench.contenders import Task, make
+from ganinv.errors import GanInvError
+
+
+@dataclass
+class Result:
+    """What a contender took. cause: why it could not take part; seconds: of each round, in order."""
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0
+    cause: str = ""
+
+    @property
+    def median(self) -> float:
+        """Seconds; not a number where it did not take part."""
+        return statistics.median(self.seconds) if self.seconds else float("nan")
+
+
+def race(
+    names: Sequence[str], task: Task, *, rounds: int, threads: int, checkouts: Mapping[str, str] | None = None
+) -> list[Result]:
+    """Each contender once to warm up, then `rounds` times in turn. One that fails is told by its cause."""
+    with ExitStack() as stack:
+        runners = [
+            stack.enter_context(
+                _Runner.start(name, replace(task, checkout=(checkouts or {}).get(name, "")), threads)
+            )
+            for name in names
+        ]
+        for _ in range(rounds):
+            for runner in runners:
+                runner.go()
+    return [runner.result for runner in runners]
+
+
+def ceilings(threads: int) -> dict[str, float]:
+    """Rates of this machine: GFLOP/s of matrix products by type, GB/s of a copy (both ways)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        rates = {}
+        for dtype in (torch.float32, torch.bfloat16):
+            a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+            rates[str(dtype)[6:]] = 2 * 2048**3 / _least(lambda a=a, b=b: a @ b) / 1e9
+        source = torch.zeros(64 << 20)
+        target = torch.empty_like(source)
+        rates["copy"] = 2 * source.nbytes / _least(lambda: target.copy_(source)) / 1e9
+        return rates
+    finally:
+        torch.set_num_threads(before)
+
+
+def _least(call: Any, repeat: int = 5) -> float:
+    call()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+class _Runner:
+    """The parent's end of one process."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
+        self.result, self.process = Result(name), process
+        self._hear()
+
+    @classmethod
+    @contextmanager
+    def start(cls, name: str, task: Task, threads: int) -> Iterator[_Runner]:
+        """Starts the process and waits for its first, unmeasured call; ends it at the end."""
+        arguments = [sys.executable, "-m", "ganinv.bench.race", name, json.dumps(asdict(task)), str(threads)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        try:
+            yield cls(name, process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+    def go(self) -> None:
+        """One measured call."""
+        if self.result.cause:
+            return
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        told = self._hear()
+        if "seconds" in told:
+            self.result.seconds.append(told["seconds"])
+            self.result.peak_bytes = told["peak"]
+
+    def _hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {"cause": "its process ended without a word"}
+        self.result.cause = told.get("cause", "")
+        return told
+
+
+def worker(arguments: Sequence[str]) -> None:
+    """The other end: a line of JSON after the first call, and after each line on stdin."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("task", type=json.loads)
+    parser.add_argument("threads", type=int)
+    given = parser.parse_args(arguments)
+    out, sys.stdout = sys.stdout, sys.stderr  # peers print as they please
+    torch.set_num_threads(given.threads)
+
+    def tell(**facts: Any) -> None:
+        print(json.dumps(facts), file=out, flush=True)
+
+    try:
+        work = make(given.name, Task(**given.task))
+        work()
+        tell(ready=True)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            work()
+            tell(seconds=time.perf_counter() - start, peak=peak_bytes())
+    except GanInvError as error:
+        tell(cause=error.message)
+    except Exception as error:  # a peer's program may fail in any way, and only it is out then
+        tell(cause=f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has held."""
+    try:  # getrusage would count what the parent held when this process was forked from it
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+if __name__ == "__main__":
+    worker(sys.argv[1:])
