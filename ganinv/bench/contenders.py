@@ -58,7 +58,7 @@ def _random(kind: type[StyleGAN2Generator], task: Task) -> StyleGAN2Generator:
         assert isinstance(bundled, StyleGAN2Generator)
         generator = kind(bundled.config).eval()
         generator.load_state_dict(bundled.state_dict())
-        generator.sha256 = bundled.sha256
+        generator.name, generator.sha256 = bundled.name, bundled.sha256
         return generator
     generator = kind(StyleGAN2Config(resolution=task.resolution)).eval()
     for name, parameter in generator.named_parameters():

@@ -94,23 +94,17 @@ class _Runner:
         """Starts the process and waits for its first, unmeasured call; ends it at the end."""
         arguments = [sys.executable, "-m", "ganinv.bench.race", name, json.dumps(asdict(task)), str(threads)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        process = subprocess.Popen(
+        with subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        try:
+        ) as process:  # closing its stdin is what ends it
             yield cls(name, process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
 
     def go(self) -> None:
         """One measured call."""
         if self.result.cause:
             return
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        print("go", file=self.process.stdin, flush=True)
         told = self._hear()
         if "seconds" in told:
             self.result.seconds.append(told["seconds"])

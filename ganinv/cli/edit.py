@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,9 +128,21 @@ def command(
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "device": device}
     options |= {"precision": precision, "out": str(out), **pictures.to_json()}
     report = Report(as_json, [job.path for job in jobs], options)
+    if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
+        _note_unused(ctx, report)
     editor = Editor(settings, pictures, backbone, device, precision, report, out)
     run_jobs(jobs, editor.run, report)
     report.finish(ctx)
+
+
+def _note_unused(ctx: click.Context, report: Report) -> None:
+    """Tells which options of pictures were typed, where there are none."""
+    typed = click.core.ParameterSource.COMMANDLINE
+    names = [field.name for field in fields(PictureSettings) if ctx.get_parameter_source(field.name) == typed]
+    if names:
+        flags = {parameter.name: parameter.opts[0] for parameter in ctx.command.params}
+        told = ", ".join(flags[name] for name in names)
+        report.note(f"Note: {told}: only for pictures; a file of 'ganinv invert' holds its own answer")
 
 
 def parse_strip(text: str | None) -> tuple[float, float, int] | None:

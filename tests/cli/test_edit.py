@@ -156,6 +156,13 @@ def test_one_odd_file_does_not_stop_the_others(bench: Any, made: Path) -> None:
     assert "no sample 1" in told["failures"][0]["error"]
 
 
+def test_options_of_pictures_are_said_to_do_nothing(bench: Any, made: Path) -> None:
+    result = bench.edit(made, *AGE, "--mask", "half-left", "--samples", 3)
+    assert result.exit_code == 0
+    assert "Note: --mask, --samples: only for pictures; a file of 'ganinv invert'" in result.stderr
+    assert "only for pictures" not in bench.edit(made, *AGE).stderr
+
+
 def test_feather_needs_known_pixels(bench: Any, made: Path) -> None:
     result = bench.edit(made, *AGE, "--feather", 3)
     assert result.exit_code == 2 and "that --keep-known pastes back" in result.stderr

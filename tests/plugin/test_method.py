@@ -169,7 +169,7 @@ def test_other_backbone_or_no_weights(backbone: Backbone, weights: Path, tiny_ba
     with pytest.raises(BackboneMismatchError, match="belongs to a backbone"):
         build(other, weights=weights)
     with pytest.raises(
-        CheckpointError, match="ganinv train --method diverse-inpaint --backbone .*tiny-16.safetensors"
+        CheckpointError, match=r"ganinv train --method diverse-inpaint --backbone .*tiny-16\.safetensors"
     ):
         build(other)
     with pytest.raises(CheckpointError, match="no such file"):
