@@ -63,6 +63,8 @@ def command(
 
     from ganinv.bench.race import ceilings
 
+    if what != "ops":
+        _check(what, **given)
     threads = threads or torch.get_num_threads()
     machine, rates = _machine(), ceilings(threads)
     click.echo(f"{machine}, {threads} threads, torch {torch.__version__}")
@@ -79,6 +81,20 @@ def command(
         write_bytes(json_file, json.dumps(report, indent=2).encode())
     if plot is not None:
         _plot(rows, plot)
+
+
+def _check(
+    what: str, *, resolution: int, peer: tuple[tuple[str, str], ...], compiled: bool, **_: Any
+) -> None:
+    """Raises UsageError for what cannot be raced."""
+    from ganinv.backbones.stylegan2 import StyleGAN2Config
+
+    try:
+        StyleGAN2Config(resolution=resolution)
+    except ValueError as error:
+        raise UsageError(f"--resolution: {error}") from error
+    if what == "invert" and (peer or compiled):
+        raise UsageError("invert has no peers to race: drop --peer and --compile")
 
 
 def _race(
@@ -98,12 +114,7 @@ def _race(
     from ganinv.bench.race import race
 
     task = Task(what, resolution, batch)
-    try:
-        flops = 2 * batch * multiplications(StyleGAN2Config(resolution=resolution))
-    except ValueError as error:
-        raise UsageError(f"--resolution: {error}") from error
-    if what == "invert" and (peer or compiled):
-        raise UsageError("invert has no peers to race: drop --peer and --compile")
+    flops = 2 * batch * multiplications(StyleGAN2Config(resolution=resolution))
     names = [
         "ours",
         "ours-bfloat16",

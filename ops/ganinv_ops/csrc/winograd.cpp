@@ -12,7 +12,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "fir.h"
@@ -27,7 +26,7 @@ using ganinv::Vector;
 
 constexpr int64_t kPositions = 36;               // 6 x 6
 constexpr int64_t kCacheBytes = 3 << 20;         // of transformed inputs and products, for each thread
-constexpr int64_t kLeastTiles = 48;              // below, weights are read too often
+constexpr int64_t kLeastTiles = 24;              // below, weights are read too often
 
 typedef uint16_t Halves __attribute__((vector_size(kLane * 2), aligned(2), may_alias));
 typedef uint32_t Words __attribute__((vector_size(kLane * 4)));
@@ -111,28 +110,31 @@ std::vector<float> weight_transform(const std::optional<at::Tensor>& filter, int
   return matrix;
 }
 
-// [O, I, 3, 3] -> for each position a packed matrix [I, phases * O].
+// [O, I, 3, 3] -> for each position a packed matrix [I, phases * O]. Weights are read once: those of kLane outputs and one input
+// stay in registers while all positions are written.
 at::Tensor transform_weights(const at::Tensor& w, const std::vector<float>& matrix, int64_t phases) {
   const int64_t out = w.size(0), in = w.size(1), columns = phases * out, width = ganinv::panel_width(columns);
-  const at::Tensor taps = w.to(at::kFloat).permute({2, 3, 1, 0}).contiguous();  // [3, 3, I, O]
-  const float* source = taps.const_data_ptr<float>();
-  const float* factors = matrix.data();
+  const at::Tensor dense = w.to(at::kFloat).contiguous();
+  const float* source = dense.const_data_ptr<float>();
   at::Tensor packed = at::empty({kPositions, in, columns}, at::kFloat);
   ganinv::large_pages(packed);
   float* target = packed.mutable_data_ptr<float>();
-  const int64_t across = std::gcd(width, out);  // so many columns lie side by side on both sides
-  at::parallel_for(0, kPositions * (columns / across), 1, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, out / kLane * in, 64, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
-      const int64_t position = job / (columns / across), column = job % (columns / across) * across;
-      const float* f = factors + (column / out * kPositions + position) * 9;
-      const float* from = source + column % out;
-      float* to = target + position * in * columns + column / width * width * in + column % width;
-      for (int64_t i = 0; i < in; ++i)
-        for (int64_t c = 0; c < across; c += kLane) {
-          Vector sum{};
-          for (int k = 0; k < 9; ++k) sum += f[k] * ganinv::load(from + (k * in + i) * out + c);
-          ganinv::store(to + i * width + c, sum);
+      const int64_t o = job / in * kLane, i = job % in;
+      Vector taps[9];
+      for (int k = 0; k < 9; ++k)
+        for (int l = 0; l < kLane; ++l) taps[k][l] = source[((o + l) * in + i) * 9 + k];
+      for (int64_t phase = 0; phase < phases; ++phase) {
+        const int64_t column = phase * out + o;
+        float* to = target + column / width * width * in + i * width + column % width;
+        const float* f = matrix.data() + phase * kPositions * 9;
+        for (int64_t p = 0; p < kPositions; ++p, f += 9) {
+          Vector sum = f[0] * taps[0];
+          for (int k = 1; k < 9; ++k) sum += f[k] * taps[k];
+          ganinv::store(to + p * in * columns, sum);
         }
+      }
     }
   });
   return packed;
