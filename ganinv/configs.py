@@ -41,6 +41,7 @@ def load_config(cls: type[T], path: str | Path | None = None, overrides: Sequenc
     for override in overrides:
         _override(data, override)
     source = f" in {path}" if path is not None else ""
+    source += " or on the command line" if source and overrides else ""
     return build_config(cls, data, source=source)
 
 
