@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganinv import images, masks
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import bundled_models, load_backbone
+from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
 from ganinv.editing.edits import Direction, Edit
 from ganinv.editing.manifest import read_directions
@@ -98,11 +98,12 @@ def method_names() -> tuple[str, ...]:
     return registry("methods").names()
 
 
-def load_method(name: str, *, backbone: Backbone, **options: Any) -> InversionMethod:
+def load_method(name: str, *, backbone: Backbone | None = None, **options: Any) -> InversionMethod:
     """An inversion method by its registered name.
 
     Args:
-        backbone: the generator to work with, from `load_backbone`; the method runs on its device.
+        backbone: the generator to work with, from `load_backbone`; the method runs on its device. None is
+            the one that `options["weights"]` holds or names, else the bundled one.
         options: those of the method, such as `weights=FILE`.
 
     Raises:
@@ -111,6 +112,7 @@ def load_method(name: str, *, backbone: Backbone, **options: Any) -> InversionMe
         CheckpointError: its weights are absent, damaged or of another backbone.
     """
     builder = registry("methods").get(name)
+    backbone = load_backbone_of(options.get("weights")) if backbone is None else backbone
     try:
         inspect.signature(builder).bind(backbone, **options)
     except TypeError as cause:

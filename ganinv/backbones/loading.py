@@ -17,7 +17,7 @@ from ganinv.backbones.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file
 from ganinv.checkpoints.store import describe
 from ganinv.configs import build_config
-from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from ganinv.errors import CheckpointError, ConfigError, NoSuchPartError, UnknownNameError, UsageError
 from ganinv.plugins import plugin_packages, registry
 from ganinv.store import SUFFIXES, stored_models
 
@@ -104,6 +104,20 @@ def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.dev
     """
     found = read_checkpoint(find_model(name_or_path, "generator"), kind="generator")
     return _ready(fill(lambda: build_backbone(found), found), found, device)
+
+
+def load_backbone_of(weights: str | Path | None, *, device: str | torch.device = "cpu") -> Backbone:
+    """The generator that goes with a method's weights: the one in their file; else the one they were made
+    for, by its digest; else the default one. Raises what `load_backbone` raises.
+    """
+    if weights is None:
+        return load_backbone(device=device)
+    try:
+        return load_backbone(weights, device=device)
+    except NoSuchPartError:  # most weights hold no generator
+        return load_backbone(backbone_of(weights) or DEFAULT, device=device)
+    except UnknownNameError:  # told by the method
+        return load_backbone(device=device)
 
 
 def load_discriminator(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, Size, options, step_bar
-from ganinv.errors import InputError, NoSuchPartError, UnknownNameError, UsageError
+from ganinv.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Below this, in dB, the known pixels are so far off that the picture cannot be of the backbone's kind.
 _FOREIGN_PSNR = 12.0
 
-DEFAULT_BACKBONE = "portraits-64"
 backbone_option = click.option(
     "--backbone",
     metavar="NAME|FILE",
@@ -110,17 +109,11 @@ def open_generator(settings: PictureSettings, backbone: str | None, device: str,
 
     Raises what `ganinv.cli.machine.open_backbone` raises.
     """
-    from ganinv.backbones.loading import backbone_of
-    from ganinv.cli.machine import open_backbone
+    from ganinv.cli.machine import open_backbone, open_backbone_of
 
-    if backbone is None and settings.weights is not None:
-        try:
-            return open_backbone(settings.weights, device, precision)
-        except NoSuchPartError:  # most weights hold no generator, but some name theirs
-            backbone = backbone_of(settings.weights)
-        except UnknownNameError:
-            pass  # told by the method
-    return open_backbone(backbone or DEFAULT_BACKBONE, device, precision)
+    if backbone is not None:
+        return open_backbone(backbone, device, precision)
+    return open_backbone_of(settings.weights, device, precision)
 
 
 def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -> InversionMethod:

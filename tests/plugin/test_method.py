@@ -13,6 +13,7 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import load_backbone
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 from ganinv.inversion import Inversion
+from ganinv.store import add_model
 from ganinv.testing import check_method
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.encoder import ErasedEncoder
@@ -161,6 +162,16 @@ def test_weights_come_back_as_they_were(backbone: Backbone, tmp_path: Path) -> N
     save_networks(half, networks, backbone=backbone, dtype=torch.float16)
     assert half.stat().st_size < 0.8 * path.stat().st_size
     assert next(load_networks(half, backbone).encoder.parameters()).dtype == torch.float32
+
+
+def test_weights_find_their_backbone_in_the_store(
+    weights: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
+    with pytest.raises(BackboneMismatchError, match="belongs to a backbone"):  # the default one is tried
+        load_method("diverse-inpaint", weights=weights)
+    add_model("mine", str(tiny_backbone.path))
+    assert load_method("diverse-inpaint", weights=weights).backbone.name == "mine"
 
 
 def test_other_backbone_or_no_weights(backbone: Backbone, weights: Path, tiny_backbone: Any) -> None:

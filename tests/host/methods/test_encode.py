@@ -20,6 +20,13 @@ from ganinv.testing import check_method
 FILES = ("psp_tiny_64", "e4e_tiny_64", "restyle_psp_tiny_64", "restyle_e4e_tiny_32")
 
 
+def test_the_backbone_is_found_with_the_weights(shared: Path) -> None:
+    path = shared / "fixtures" / "parity" / "encoders" / "e4e_tiny_64.pt"
+    method = load_method("e4e", weights=path)
+    assert method.backbone.path == path and method.backbone.num_ws == 10
+    assert load_method("diverse-inpaint").backbone.name == "portraits-64"
+
+
 def method_of(path: Path, **options: Any) -> Encode:
     name = path.stem.split("_")[0]
     found = load_method(name, backbone=load_backbone(path), **options)
