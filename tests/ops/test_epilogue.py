@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -158,6 +159,21 @@ def test_operator_falls_back_where_nothing_is_built() -> None:
     assert answer.returncode == 0, answer.stderr
     own, expected = answer.stdout.splitlines()
     assert [float(v) for v in own.split()] == pytest.approx([float(v) for v in expected.split()])
+
+
+@pytest.mark.parametrize(
+    "part, shape, text",
+    [
+        ("factor", (2, 3), "factor has shape [2, 3]; give [2, 5]"),
+        ("noise", (2, 1, 7, 5), "noise has shape [2, 1, 7, 5]; give [2 or 1, 1, 7, 6]"),
+        ("noise", (7, 6), "noise has shape [7, 6]"),
+        ("bias", (2, 5), "bias has shape [2, 5]; give [5]"),
+    ],
+)
+def test_parts_of_other_shapes_are_not_read(part: str, shape: tuple[int, ...], text: str) -> None:
+    x, *_ = parts("layer")
+    with pytest.raises(ValueError, match=re.escape(text)):
+        epilogue(x, gain=2.0, impl="native", **{part: torch.zeros(shape)})  # type: ignore[arg-type]
 
 
 def test_errors() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -156,6 +157,18 @@ def test_registration_is_sound(up: int) -> None:
         torch.ops.ganinv_ops.winograd.default, arguments, test_utils=("test_schema", "test_faketensor")
     )
     assert error(torch.ops.ganinv_ops.winograd(*arguments), winograd._steps(*arguments).double()) < 1e-5
+
+
+def test_parts_of_other_shapes_are_not_read() -> None:
+    x, weight, styles, factor, noise, bias = (t.float() for t in layer(2, 16, 32, 8, 8, 1, 1))
+    for arguments, text in (
+        ((styles[:1],), "styles have shape [1, 16]; give [2, 16]"),
+        ((styles, factor[:, :16]), "factor has shape [2, 16]; give [2, 32]"),
+        ((styles, None, noise[..., 1:]), "noise has shape [2, 1, 8, 7]; give [2 or 1, 1, 8, 8]"),
+        ((styles, None, None, bias[1:]), "bias has shape [31]; give [32]"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            winograd.winograd_conv2d(x, weight, *arguments)
 
 
 def test_what_the_kernel_refuses() -> None:

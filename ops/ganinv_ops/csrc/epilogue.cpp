@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pages.h"
+#include "parts.h"
 #include "rows.h"
 
 namespace {
@@ -59,6 +60,7 @@ at::Tensor epilogue(const at::Tensor& x, const std::optional<at::Tensor>& f, at:
   const int64_t height = x.size(2) + padding[2] + padding[3] - (f ? f->size(0) : 1) + 1;
   const int64_t width = x.size(3) + padding[0] + padding[1] - (f ? f->size(-1) : 1) + 1;
   at::Tensor y = at::empty({x.size(0), x.size(1), height, width}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  ganinv::check_parts(y, factor, noise, bias);
   if (y.numel() == 0) return y;
   ganinv::large_pages(y);
   const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast);

@@ -17,6 +17,7 @@
 #include "fir.h"
 #include "gemm.h"
 #include "pages.h"
+#include "parts.h"
 
 namespace {
 
@@ -24,9 +25,9 @@ using ganinv::Filter;
 using ganinv::kLane;
 using ganinv::Vector;
 
-constexpr int64_t kPositions = 36;               // 6 x 6
-constexpr int64_t kCacheBytes = 3 << 20;         // of transformed inputs and products, for each thread
-constexpr int64_t kLeastTiles = 24;              // below, weights are read too often
+constexpr int64_t kPositions = 36;        // 6 x 6
+constexpr int64_t kCacheBytes = 3 << 20;  // of transformed inputs and products, for each thread
+constexpr int64_t kLeastTiles = 24;       // below, weights are read too often
 
 typedef uint16_t Halves __attribute__((vector_size(kLane * 2), aligned(2), may_alias));
 typedef uint32_t Words __attribute__((vector_size(kLane * 4)));
@@ -144,9 +145,9 @@ at::Tensor transform_weights(const at::Tensor& w, const std::vector<float>& matr
 
 template <typename T>
 struct Layer {
-  const T* x;       // [N, H, W, I]
-  T* y;             // [N, up * H, up * W, O]
-  const float* weights;
+  const T* x;            // [N, H, W, I]
+  T* y;                  // [N, up * rows, up * line, O]
+  const float* weights;  // of transform_weights
   const float *styles, *factor, *bias, *noise;  // [N, I], [N, O], [O], [N or 1, up * H, up * W]; all but styles may be null
   int64_t height, width, in, out, up, padding, noise_stride;
   float slope, gain, clamp;
@@ -246,6 +247,9 @@ at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
   const int64_t grown = 2 * padding - 2;
   at::Tensor y = at::empty({x.size(0), out, up * (x.size(2) + grown), up * (x.size(3) + grown)},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  ganinv::check_parts(y, factor, noise, bias);
+  TORCH_CHECK_VALUE(styles.sizes() == at::IntArrayRef({x.size(0), in}), "styles have shape ", styles.sizes(), "; give [", x.size(0),
+                    ", ", in, "]");
   if (y.numel() == 0) return y;
   ganinv::large_pages(y);
   const auto as_float = [](const std::optional<at::Tensor>& t) { return t ? t->to(at::kFloat).contiguous() : at::Tensor(); };
