@@ -15,16 +15,17 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ganinv.bench.ops import calls
+from ganinv.bench.timing import least_seconds, seconds
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.build import Impl, verdicts
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
 
 SHAPES = [(32, 256, 4), (32, 128, 16), (32, 128, 32), (32, 64, 64), (32, 3, 64)]
 WIDE = [(8, 512, 32), (4, 128, 256)]
@@ -39,30 +40,6 @@ STYLEGAN3 = {
     "R L6, 64 ch": (64, 148, 2, 2, (11, 10), True),
     "R L7, 16 ch": (16, 148, 4, 2, (-2, -5), True),
 }
-
-
-def best_of(call: Callable[[], object], repeat: int) -> float:
-    """Seconds of the fastest of `repeat` calls, after two to warm up."""
-    call()
-    call()
-    return min(seconds(call) for _ in range(repeat))
-
-
-def operators(
-    shape: tuple[int, int, int], dtype: torch.dtype
-) -> dict[str, tuple[Tensor, Callable[[Tensor, Impl], Tensor]]]:
-    """Name -> (input, call)."""
-    n, c, s = shape
-    x = torch.randn(n, c, s, s).to(dtype=dtype, memory_format=torch.channels_last)
-    small = torch.randn(n, c, s // 2, s // 2).to(dtype=dtype, memory_format=torch.channels_last)
-    bias = torch.randn(c, dtype=dtype)
-    f = setup_filter([1, 3, 3, 1])
-    return {
-        "bias_act": (x, lambda t, impl: bias_act(t, bias, act="lrelu", clamp=256, impl=impl)),
-        "filter2d": (x, lambda t, impl: filter2d(t, f, impl=impl)),
-        "upsample2d": (small, lambda t, impl: upsample2d(t, f, impl=impl)),
-        "downsample2d": (x, lambda t, impl: downsample2d(t, f, impl=impl)),
-    }
 
 
 def main() -> None:
@@ -80,12 +57,15 @@ def main() -> None:
     if options.stylegan3:
         stylegan3(options.repeat)
         return
-    head = f"{'operator':13} {'type':8} {'shape':>14} {'ref ms':>8} {'native':>8} {'ratio':>6} {'GB/s':>6}"
+    head = f"{'operator':16} {'type':8} {'shape':>14} {'ref ms':>8} {'native':>8} {'ratio':>6} {'GB/s':>6}"
     print(f"{head} | {'step: ref':>9} {'native':>8} {'ratio':>6}")
     for shape in SHAPES + (WIDE if options.wide else []):
         for dtype in (torch.float32, torch.bfloat16):
-            for name, (x, call) in operators(shape, dtype).items():
-                line(name, x, call, options.repeat)
+            n, channels, side = shape
+            x = torch.randn(n, channels, side, side).to(dtype=dtype, memory_format=torch.channels_last)
+            for name, call in calls(n, channels, dtype).items():
+                if name != "filtered_lrelu":  # whose shapes are those of --stylegan3
+                    line(name, x, call, options.repeat)
 
 
 def stylegan3(rounds: int) -> None:
@@ -149,12 +129,6 @@ def hann(taps: int) -> Tensor:
     return setup_filter(torch.hann_window(taps + 2, periodic=False)[1:-1])
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def line(name: str, x: Tensor, call: Callable[[Tensor, Impl], Tensor], repeat: int) -> None:
     """Measure and print one operator on one input."""
     y = call(x, "ref")
@@ -163,17 +137,17 @@ def line(name: str, x: Tensor, call: Callable[[Tensor, Impl], Tensor], repeat: i
 
     def plain(impl: Impl) -> float:
         with torch.no_grad():
-            return best_of(lambda: call(x, impl), repeat) * 1e3
+            return least_seconds(lambda: call(x, impl), repeat) * 1e3
 
     def step(impl: Impl) -> float:
-        return best_of(lambda: torch.autograd.grad(call(leaf, impl), leaf, dy), repeat) * 1e3
+        return least_seconds(lambda: torch.autograd.grad(call(leaf, impl), leaf, dy), repeat) * 1e3
 
     ref, native = plain("ref"), plain("native")
     ref_step, native_step = step("ref"), step("native")
     rate = (x.nbytes + y.nbytes) / native / 1e6
     shape = "x".join(map(str, x.shape))
     print(
-        f"{name:13} {str(x.dtype)[6:]:8} {shape:>14} {ref:8.3f} {native:8.3f} {native / ref:6.2f} "
+        f"{name:16} {str(x.dtype)[6:]:8} {shape:>14} {ref:8.3f} {native:8.3f} {native / ref:6.2f} "
         f"{rate:6.1f} | {ref_step:9.3f} {native_step:8.3f} {native_step / ref_step:6.2f}"
     )
 

@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ import torch
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.bench.peer_style import PeerStyleGenerator
+from ganinv.bench.timing import seconds
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
 from plugin_ganinpaint.training.settings import DataSettings, LossSettings, StageSettings, TrainConfig
@@ -55,11 +55,7 @@ def seconds_a_step(way: str, resolution: int, batch: int, steps: int) -> float:
         if way == "usual":
             run.networks.to(memory_format=torch.contiguous_format)
             run.discriminator.to(memory_format=torch.contiguous_format)
-        times = []
-        for _ in range(steps + 2):
-            start = time.perf_counter()
-            run.train_step(0.1)
-            times.append(time.perf_counter() - start)
+        times = [seconds(lambda: run.train_step(0.1)) for _ in range(steps + 2)]
     return statistics.median(times[2:])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -72,10 +74,44 @@ class MappingNetwork(nn.Module):
         return x
 
 
+class MappedConfig(Protocol):
+    """What the configuration of a `MappedBackbone` says of its sizes and its mapping network."""
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def c_dim(self) -> int: ...
+    @property
+    def mapping_layers(self) -> int: ...
+    @property
+    def mapping_width(self) -> int | None: ...
+    @property
+    def embed_dim(self) -> int | None: ...
+    @property
+    def mapping_lr(self) -> float: ...
+
+
 class MappedBackbone(Backbone):
     """A generator whose codes come from a `MappingNetwork`, `self.mapping`: one w for all its layers."""
 
-    mapping: MappingNetwork
+    def __init__(self, config: MappedConfig, num_ws: int) -> None:
+        super().__init__()
+        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.c_dim, self.num_ws = config.c_dim, num_ws
+        self.compute_dtype = torch.float32
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            config.mapping_layers,
+            width=config.mapping_width,
+            embed_dim=config.embed_dim,
+            lr_multiplier=config.mapping_lr,
+        )
 
     @property
     def w_avg(self) -> Tensor:  # type: ignore[override]

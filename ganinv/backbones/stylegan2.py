@@ -21,7 +21,7 @@ from ganinv_ops.upfirdn2d import upsample2d
 
 from .base import Injection, Noise, Synthesis
 from .layers import EqualConv2d, EqualLinear, fir_filter
-from .mapping import MappedBackbone, MappingNetwork
+from .mapping import MappedBackbone
 
 Architecture = Literal["skip", "resnet", "orig"]
 
@@ -242,21 +242,8 @@ class StyleGAN2Generator(MappedBackbone):
     family = "stylegan2"
 
     def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
+        super().__init__(config, num_ws=2 * len(config.sides))
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.c_dim = config.c_dim
-        self.num_ws = 2 * len(config.sides)
-        self.compute_dtype = torch.float32
-        self.mapping = MappingNetwork(
-            config.z_dim,
-            config.c_dim,
-            config.w_dim,
-            config.mapping_layers,
-            width=config.mapping_width,
-            embed_dim=config.embed_dim,
-            lr_multiplier=config.mapping_lr,
-        )
         self.synthesis = SynthesisNetwork(config)
 
     @property

@@ -24,7 +24,7 @@ from .alias_free import LayerGeometry, band_limits
 from .base import Injection, Noise, Synthesis
 from .fourier import FourierInput
 from .layers import EqualLinear
-from .mapping import MappedBackbone, MappingNetwork
+from .mapping import MappedBackbone
 
 
 @dataclass(frozen=True)
@@ -229,21 +229,8 @@ class StyleGAN3Generator(MappedBackbone):
     family = "stylegan3"
 
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
+        super().__init__(config, num_ws=config.num_layers + 2)
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.c_dim = config.c_dim
-        self.num_ws = config.num_layers + 2
-        self.compute_dtype = torch.float32
-        self.mapping = MappingNetwork(
-            config.z_dim,
-            config.c_dim,
-            config.w_dim,
-            config.mapping_layers,
-            width=config.mapping_width,
-            embed_dim=config.embed_dim,
-            lr_multiplier=config.mapping_lr,
-        )
         self.synthesis = SynthesisNetwork(config)
         self._place_of = {g.out_sampling_rate: i for i, g in enumerate(config.layers) if not g.is_torgb}
 

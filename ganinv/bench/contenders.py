@@ -111,7 +111,7 @@ def _work(draw: Callable[[Tensor], Tensor], codes: Tensor, network: nn.Module, t
 
 
 def _nvidia(task: Task) -> Work:
-    """`SynthesisNetwork` of a checkout of stylegan2-ada-pytorch or stylegan3."""
+    """`SynthesisNetwork` of a checkout of stylegan2-ada-pytorch."""
     module = _of_checkout(task, "training/networks.py", "training.networks")
     network = module.SynthesisNetwork(
         w_dim=512,

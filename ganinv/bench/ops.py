@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ganinv.bench.timing import seconds
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.build import Impl
 from ganinv_ops.epilogue import epilogue
@@ -36,16 +37,16 @@ def race_ops(rounds: int, shape: tuple[int, int, int, int] = SHAPE) -> list[OpRe
     return [
         _one(name, call, torch.randn(shape).to(dtype, memory_format=torch.channels_last), rounds)
         for dtype in (torch.float32, torch.bfloat16)
-        for name, call in calls(shape[1], dtype).items()
+        for name, call in calls(*shape[:2], dtype).items()
     ]
 
 
-def calls(channels: int, dtype: torch.dtype) -> dict[str, Callable[[Tensor, Impl], Tensor]]:
-    """Name -> call(x, impl), with the settings that generators use."""
+def calls(n: int, channels: int, dtype: torch.dtype) -> dict[str, Callable[[Tensor, Impl], Tensor]]:
+    """Name -> call(x, impl) on n pictures of so many channels, with the settings of generators."""
     blur, bias, factor = (
         setup_filter([1, 3, 3, 1]),
         torch.randn(channels, dtype=dtype),
-        torch.ones(1, channels),
+        torch.ones(n, channels),
     )
     hann = setup_filter(torch.hann_window(14, periodic=False)[1:-1])
     root = math.sqrt(2)
@@ -69,9 +70,7 @@ def _one(name: str, call: Callable[[Tensor, Impl], Tensor], x: Tensor, rounds: i
     with torch.no_grad():
         y = call(x, "native")
         for _ in range(rounds):
-            for impl, seconds in times.items():
-                start = time.perf_counter()
-                call(x, impl)
-                seconds.append(time.perf_counter() - start)
-    native, reference = (statistics.median(seconds) for seconds in times.values())
+            for impl, taken in times.items():
+                taken.append(seconds(functools.partial(call, x, impl)))
+    native, reference = (statistics.median(taken) for taken in times.values())
     return OpResult(name, str(x.dtype)[6:], native, reference, (x.nbytes + y.nbytes) / 1e9)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ganinv.bench.contenders import Task, make
+from ganinv.bench.timing import least_seconds, seconds
 from ganinv.errors import GanInvError
 
 
@@ -62,23 +63,13 @@ def ceilings(threads: int) -> dict[str, float]:
         rates = {}
         for dtype in (torch.float32, torch.bfloat16):
             a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-            rates[str(dtype)[6:]] = 2 * 2048**3 / _least(lambda a=a, b=b: a @ b) / 1e9
+            rates[str(dtype)[6:]] = 2 * 2048**3 / least_seconds(functools.partial(torch.mm, a, b), 5) / 1e9
         source = torch.zeros(64 << 20)
         target = torch.empty_like(source)
-        rates["copy"] = 2 * source.nbytes / _least(lambda: target.copy_(source)) / 1e9
+        rates["copy"] = 2 * source.nbytes / least_seconds(lambda: target.copy_(source), 5) / 1e9
         return rates
     finally:
         torch.set_num_threads(before)
-
-
-def _least(call: Any, repeat: int = 5) -> float:
-    call()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 class _Runner:
@@ -136,9 +127,7 @@ def worker(arguments: Sequence[str]) -> None:
         work()
         tell(ready=True)
         for _ in sys.stdin:
-            start = time.perf_counter()
-            work()
-            tell(seconds=time.perf_counter() - start, peak=peak_bytes())
+            tell(seconds=seconds(work), peak=peak_bytes())
     except GanInvError as error:
         tell(cause=error.message)
     except Exception as error:  # a peer's program may fail in any way, and only it is out then

@@ -43,43 +43,44 @@ def conv2d_resample(
     """
     if up < 1 or down < 1:
         raise ValueError(f"up is {up} and down is {down}; give whole numbers of at least 1")
-    kh, kw = w.shape[2:]
+    single = w.shape[2:] == (1, 1)
     pad = parse_padding(padding)
-    if up > 1:
-        pad = add_padding(pad, up_padding(f, up, up))
     if down > 1:
         pad = add_padding(pad, down_padding(f, down, down))
     if up == 1 and down == 1:
         return _convolve(x, w, pad, groups, flip_weight)
     if up == 1:
         # the filter comes first, so that the convolution computes only the samples that stay
-        stride = 1 if kh == kw == 1 else down
+        stride = 1 if single else down
         x = upfirdn2d(x, f, down=down if stride == 1 else 1, padding=pad, flip_filter=flip_filter, impl=impl)
         return _convolve(x, w, (0, 0, 0, 0), groups, flip_weight, stride)
-    if kh == kw == 1 and down == 1:
+    if single and down == 1:
+        pad = add_padding(pad, up_padding(f, up, up))
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
         return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    x = F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
-    pad = add_padding(pad, _transposed_padding(w, up))
+    x, pad = upsampling_conv2d(x, w, f, up=up, padding=pad, groups=groups, flip_weight=flip_weight)
     x = upfirdn2d(x, f, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
     return x if down == 1 else upfirdn2d(x, f, down=down, flip_filter=flip_filter, impl=impl)
 
 
 def upsampling_conv2d(
-    x: Tensor, w: Tensor, f: Tensor | None, *, up: int, padding: Padding, flip_weight: bool
+    x: Tensor,
+    w: Tensor,
+    f: Tensor | None,
+    *,
+    up: int,
+    padding: Padding,
+    flip_weight: bool,
+    groups: int = 1,
 ) -> tuple[Tensor, tuple[int, int, int, int]]:
     """The first half of `conv2d_resample` with up > 1: what remains is to filter the result with f and the
     padding that is returned, and a gain of up^2.
     """
-    pad = add_padding(add_padding(padding, up_padding(f, up, up)), _transposed_padding(w, up))
-    return F.conv_transpose2d(x, _transposed(w, 1, flip_weight), stride=up), pad
-
-
-def _transposed_padding(w: Tensor, up: int) -> tuple[int, int, int, int]:
     # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so
     # less padding remains
     kh, kw = w.shape[2:]
-    return 1 - kw, up - kw, 1 - kh, up - kh
+    pad = add_padding(add_padding(padding, up_padding(f, up, up)), (1 - kw, up - kw, 1 - kh, up - kh))
+    return F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups), pad
 
 
 def _convolve(

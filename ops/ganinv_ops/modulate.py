@@ -8,13 +8,13 @@ weight per sample; and where the convolution is ours (`winograd`), not even that
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ganinv_ops import winograd
-from ganinv_ops.bias_act import ACTIVATIONS, bias_act
+from ganinv_ops.bias_act import ACTIVATIONS
 from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
@@ -29,7 +29,7 @@ def modulated_conv2d(
     input_gain: Tensor | None = None,
     noise: Tensor | None = None,
     bias: Tensor | None = None,
-    act: str = "linear",
+    act: Literal["linear", "lrelu"] = "linear",
     gain: float | None = None,
     clamp: float | None = None,
     up: int = 1,
@@ -49,7 +49,7 @@ def modulated_conv2d(
         input_gain: factors of x that demodulation does not undo: [], [I] or [N, I]. None is 1.
         noise: added to the convolution: [N, 1, H', W'] or [1, 1, H', W'].
         bias: [O], added as well.
-        act, gain, clamp: as in `bias_act`.
+        act, gain, clamp: as in `bias_act`, of whose activations these two are fused.
         up, down: whole resampling factors.
         padding: with respect to the upsampled picture; kh // 2 keeps the size.
         resample_filter: of `setup_filter`; used where up or down is above 1.
@@ -62,40 +62,35 @@ def modulated_conv2d(
         [N, O, H * up / down, W * up / down] for padding kh // 2, type of x.
 
     Raises:
-        ValueError: shapes that do not fit together, an unknown activation.
+        ValueError: shapes that do not fit together, another activation.
     """
     _check(x, weight, styles, act)
-    pads = parse_padding(padding)
+    pads, fir = parse_padding(padding), resample_filter if up > 1 else None
     flip = up == 1 if flip_weight is None else flip_weight
-    if act not in ("linear", "lrelu"):  # rare, and by itself
-        y = modulated_conv2d(
-            x, weight, styles, input_gain=input_gain, noise=noise, up=up, down=down, padding=padding,
-            resample_filter=resample_filter, demodulate=demodulate, flip_weight=flip, impl=impl
-        )  # fmt: skip
-        return bias_act(y, bias, act=act, gain=gain, clamp=clamp, impl=impl)
-    slope = ACTIVATIONS["lrelu"].default_alpha if act == "lrelu" else 1.0
-    level = ACTIVATIONS[act].default_gain if gain is None else gain
     scale = styles if input_gain is None else styles * input_gain
     factor = _demodulation(weight, styles, x.dtype) if demodulate else None
-    fir = resample_filter if up > 1 else None
+    after: dict[str, Any] = {
+        "factor": factor,
+        "noise": noise,
+        "bias": bias,
+        "slope": ACTIVATIONS["lrelu"].default_alpha if act == "lrelu" else 1.0,
+        "gain": ACTIVATIONS[act].default_gain if gain is None else gain,
+        "clamp": clamp,
+    }
     if down == 1 and winograd.pays(
         x, weight, scale, factor, noise, bias, up=up, padding=pads, f=fir, impl=impl
     ):
         return winograd.winograd_conv2d(
-            x, weight, scale, factor, noise, bias, up=up, padding=pads[0], f=fir, flip_weight=flip,
-            slope=slope,
-            gain=level, clamp=clamp
-        )  # fmt: skip
-    after: dict[str, Any] = {"factor": factor, "noise": noise, "bias": bias}
-    after |= {"slope": slope, "gain": level, "clamp": clamp, "impl": impl}
+            x, weight, scale, up=up, padding=pads[0], f=fir, flip_weight=flip, **after
+        )
+    after["impl"] = impl
     if weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
         return epilogue(_to_few(x, weight, scale), **after)
-    w = weight.to(x.dtype)
-    x = x * scale.to(x.dtype)[:, :, None, None]
-    if up > 1 and down == 1 and w.shape[2:] != (1, 1):
+    w, x = weight.to(x.dtype), x * scale.to(x.dtype)[:, :, None, None]
+    if fir is not None and down == 1 and w.shape[2:] != (1, 1):
         x, pads = upsampling_conv2d(x, w, fir, up=up, padding=pads, flip_weight=flip)
         return epilogue(x, fir, padding=pads, filter_gain=up**2, **after)
-    x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=padding, flip_weight=flip, impl=impl)
+    x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
     return epilogue(x, **after)
 
 
@@ -120,8 +115,8 @@ def _check(x: Tensor, weight: Tensor, styles: Tensor, act: str) -> None:
             f"styles have shape {list(styles.shape)}; give {list(x.shape[:2])}, "
             f"one factor per sample and channel of x"
         )
-    if act not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {act!r}; known: {', '.join(ACTIVATIONS)}")
+    if act not in ("linear", "lrelu"):
+        raise ValueError(f"activation {act!r} is not one of linear, lrelu; use bias_act for others")
 
 
 def _demodulation(weight: Tensor, styles: Tensor, dtype: torch.dtype) -> Tensor:

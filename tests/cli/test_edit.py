@@ -135,10 +135,7 @@ def test_the_backbone_must_be_at_hand_and_the_right_one(bench: Any, made: Path) 
     assert result.stderr.count("\n") == 1
 
 
-def test_a_stored_backbone_is_found_by_its_digest(
-    bench: Any, made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
+def test_a_stored_backbone_is_found_by_its_digest(bench: Any, made: Path) -> None:
     assert bench.run("models", "add", "mine", bench.backbone).exit_code == 0
     result = bench.run("edit", made, "--direction", "sefa:0", "--strength", 5, "--out", "edits")
     assert result.exit_code == 0, result.stderr

@@ -6,9 +6,8 @@ import contextlib
 import functools
 import json
 import shutil
-import threading
-from collections.abc import Iterator
-from http.server import HTTPServer, SimpleHTTPRequestHandler
+from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from ganinv.checkpoints import read_checkpoint, sha256_file, write_checkpoint
 
 NVIDIA = "fixtures/parity/nvidia/ada_cond_resnet_64.pkl"
 CONDITIONAL = [NVIDIA, "fixtures/parity/nvidia/sg3_t_cond_32.pkl"]
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def test_inspect_our_own(bench: Any) -> None:
@@ -103,15 +96,9 @@ def test_add_takes_files_of_others(bench: Any, shared: Path) -> None:
 
 
 @pytest.fixture
-def server(bench: Any) -> Iterator[str]:
+def server(bench: Any, serve: Callable[[Any], str]) -> str:
     """The folder of the small models, on 127.0.0.1."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=bench.backbone.parent)
-    with HTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
+    return serve(functools.partial(SimpleHTTPRequestHandler, directory=bench.backbone.parent))
 
 
 def test_add_downloads_and_checks(
@@ -172,4 +159,4 @@ def test_add_refuses(bench: Any, home: Path, tmp_path: Path) -> None:
     ):
         result = bench.run("models", "add", *arguments)
         assert result.exit_code == code and text in result.stderr, result.stderr
-    assert not home.exists()
+    assert not list(home.iterdir())

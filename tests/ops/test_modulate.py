@@ -44,6 +44,16 @@ def test_shared_weight_equals_one_weight_per_sample(kernel: int, demodulate: boo
     torch.testing.assert_close(y, one_weight_per_sample(x, weight, styles, demodulate) + noise)
 
 
+@IMPLS
+def test_doubling_without_a_filter(impl: Impl) -> None:
+    x, weight, styles = make()
+    bias = torch.arange(5.0, dtype=torch.float64)
+    y = modulated_conv2d(x, weight, styles, bias=bias, up=2, padding=1, demodulate=False, impl=impl)
+    scaled = x * styles[:, :, None, None]
+    expected = conv2d_resample(scaled, weight, up=2, padding=1, flip_weight=False) + bias[:, None, None]
+    torch.testing.assert_close(y, expected)
+
+
 @pytest.mark.parametrize("demodulate", [True, False])
 @pytest.mark.parametrize("shape", [(), (4,), (2, 4)])
 def test_input_gain_is_not_undone(shape: tuple[int, ...], demodulate: bool) -> None:
@@ -129,3 +139,5 @@ def test_errors() -> None:
         modulated_conv2d(x[:, :3], weight, styles)
     with pytest.raises(ValueError, match="up is 0 and down is 1; give whole numbers"):
         conv2d_resample(x, weight, up=0)
+    with pytest.raises(ValueError, match="activation 'swish' is not one of linear, lrelu"):
+        modulated_conv2d(x, weight, styles, act="swish")  # type: ignore[arg-type]

@@ -164,10 +164,7 @@ def test_weights_come_back_as_they_were(backbone: Backbone, tmp_path: Path) -> N
     assert next(load_networks(half, backbone).encoder.parameters()).dtype == torch.float32
 
 
-def test_weights_find_their_backbone_in_the_store(
-    weights: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("GANINV_HOME", str(tmp_path / "home"))
+def test_weights_find_their_backbone_in_the_store(weights: Path, tiny_backbone: Any) -> None:
     with pytest.raises(BackboneMismatchError, match="belongs to a backbone"):  # the default one is tried
         load_method("diverse-inpaint", weights=weights)
     add_model("mine", str(tiny_backbone.path))
