@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, ready
+from ganinv_ops.build import CHECKS, Impl, choose, kernel, relative_error
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,9 @@ def _forward_kernel(
     x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    if ready("bias_act", x):
-        y: Tensor = torch.ops.ganinv_ops.bias_act(x, b, dim, act, alpha, gain, clamp)
+    native = kernel("bias_act", x)
+    if native is not None:
+        y: Tensor = native(x, b, dim, act, alpha, gain, clamp)
         return y
     return _reference(x, b, dim, _NAMES[act], alpha, gain, None if clamp < 0 else clamp)
 
@@ -143,8 +144,9 @@ def _forward_kernel(
 def _grad_kernel(
     dy: Tensor, x: Tensor, b: Tensor | None, dim: int, act: int, alpha: float, gain: float, clamp: float
 ) -> Tensor:
-    if ready("bias_act", x):
-        dx: Tensor = torch.ops.ganinv_ops.bias_act_grad(dy, x, b, dim, act, alpha, gain, clamp)
+    native = kernel("bias_act", x, "bias_act_grad")
+    if native is not None:
+        dx: Tensor = native(dy, x, b, dim, act, alpha, gain, clamp)
         return dx
     return dy * _derivative(1, x, b, dim, act, alpha, gain, clamp)
 
@@ -241,6 +243,22 @@ def _exponential_side(name: str, z: Tensor) -> Tensor:
     return (_SELU_SCALE * _SELU_ALPHA if name == "selu" else 1.0) * torch.exp(z.clamp(max=0))
 
 
+def _cuda_error(device: str = "cuda", suffix: str = "_cuda") -> float:
+    """See `CHECKS`."""
+    x = torch.linspace(-50, 50, 2 * 8 * 5 * 7).sin().mul(3).reshape(2, 8, 5, 7).to(device)
+    forward, backward = (getattr(torch.ops.ganinv_ops, n + suffix) for n in ("bias_act", "bias_act_grad"))
+    errors = []
+    for act, name in enumerate(_NAMES):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            z, b, rest = x.contiguous(memory_format=layout), x[0, :, 0, 0], (1, act, 0.2, 1.3, 1.5)
+            expected = _reference(z, b, 1, name, 0.2, 1.3, 1.5)
+            errors.append(relative_error(forward(z, b, *rest), expected))
+            slope = _derivative(1, z, b, *rest)
+            errors.append(relative_error(backward(z.cos(), z, b, *rest), z.cos() * slope))
+    return max(errors)
+
+
+CHECKS["bias_act"] = _cuda_error
 _LIBRARY.impl("bias_act", _forward_kernel, "CompositeExplicitAutograd")
 _LIBRARY.impl("bias_act_grad", _grad_kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::bias_act", _forward_fake, lib=_LIBRARY)

@@ -1,9 +1,12 @@
 """Native kernels: compiled at first use, kept in a cache, judged once a process.
 
 The only file that knows ninja. An operator `NAME` has its schema in NAME.py and its CPU kernels in
-csrc/NAME.cpp. Where PyTorch has CUDA, csrc/NAME_cuda.cpp and csrc/NAME.cu are a library of their own,
-`NAME_cuda`, so that trouble with a CUDA toolkit leaves the CPU alone. Each library lies in a folder of the
-cache whose name is a digest of all that went into it.
+csrc/NAME.cpp; csrc/NAME_cuda.cpp and csrc/NAME.cu are its CUDA kernels. All of a device are one library,
+whose sources compile side by side; trouble with a CUDA toolkit leaves the CPU alone. A library lies in a
+folder of the cache whose name is a digest of all that went into it.
+
+The CUDA kernels compile, and what their threads do is tested on the host, but they were written where no card
+is. So each is compared with the reference, once a process, before it is used.
 
 Environment: GANINV_OPS=ref switches native kernels off; GANINV_CACHE names the cache (default
 ~/.cache/ganinv/ops); CXX names the compiler.
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import platform
 import re
@@ -22,23 +26,30 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-OPS = ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd")
-CUDA_OPS = ("filtered_lrelu_cuda",)
-"""Libraries of native kernels, for the CPU and for CUDA."""
+OPS = {
+    "cpu": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd"),
+    "cuda": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d"),
+}
+"""Library, by the type of its device, to the operators that it has kernels of."""
+CHECKS: dict[str, Callable[[], float]] = {}
+"""Operator to the error of its CUDA kernels on small examples, relative to the reference's size."""
 
 Impl = Literal["auto", "native", "ref"]
 _SOURCES = Path(__file__).parent / "csrc"
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_CUDA_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_DTYPES = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float16, torch.bfloat16),
+}
+_TRUSTED: dict[str, bool] = {}
 _LOCK = threading.RLock()
 _VERDICTS: dict[str, Verdict] = {}
 _WARNED: set[str] = set()
@@ -52,7 +63,8 @@ class NativeOpError(RuntimeError):
 class Verdict:
     """Whether a library of native kernels runs in this process."""
 
-    op: str
+    device: str
+    """Type of the device that they are for."""
     ready: bool
     """The library is loaded."""
     detail: str
@@ -62,22 +74,22 @@ class Verdict:
 def verdicts() -> dict[str, Verdict]:
     """The verdict on every library for this PyTorch; never raises or warns.
 
-    Builds what was not tried yet, which takes tens of seconds, once a machine.
+    Builds what was not tried yet, which takes about a minute, once a machine.
     """
-    return {op: _judge(op) for op in OPS + (CUDA_OPS if torch.version.cuda else ())}
+    return {device: _judge(device) for device in OPS if device == "cpu" or torch.version.cuda}
 
 
-def native(op: str) -> Verdict:
+def native(device: str) -> Verdict:
     """The verdict on one library, building it at the first call.
 
     A failure warns once in a process, with its cause, and is not tried again.
     """
-    verdict = _VERDICTS.get(op) or _judge(op)
-    if not verdict.ready and op not in _WARNED and not _switched_off():
-        _WARNED.add(op)
+    verdict = _VERDICTS.get(device) or _judge(device)
+    if not verdict.ready and device not in _WARNED and not _switched_off():
+        _WARNED.add(device)
         warnings.warn(
-            f"the native kernel of {op} is not available, "
-            f"the slower PyTorch version runs instead: {verdict.detail}",
+            f"the native kernels for {device} are not available, "
+            f"the slower PyTorch versions run instead: {verdict.detail}",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -98,33 +110,67 @@ def choose(op: str, impl: Impl, x: Tensor) -> bool:
         return False
     if impl not in ("auto", "native"):
         raise ValueError(f'impl is {impl!r}; give "auto", "native" or "ref"')
-    library = _library(op, x)
-    if impl == "native" and library is None:
+    written = _written(op, x)
+    if impl == "native" and not written:
         raise NativeOpError(f"{op} has no native kernel for {x.dtype} on {x.device.type}; use impl='auto'")
     if torch.compiler.is_compiling():
         return True
-    if library is None:
-        return False
-    if impl == "auto":
-        return native(library).ready
-    verdict = _judge(library)
+    if impl == "auto" or not written:
+        return ready(op, x)
+    verdict = _judge(x.device.type)
     if not verdict.ready:
         raise NativeOpError(f"the native kernel of {op} is not available: {verdict.detail}")
+    if x.is_cuda and not _trusted(op):
+        raise NativeOpError(f"the CUDA kernel of {op} differs from the reference; use impl='ref'")
     return True
 
 
 def ready(op: str, x: Tensor) -> bool:
     """Whether `op` has a native kernel for a tensor like x; builds it at the first call."""
-    library = _library(op, x)
-    return library is not None and native(library).ready
+    return _written(op, x) and native(x.device.type).ready and (not x.is_cuda or _trusted(op))
 
 
-def _library(op: str, x: Tensor) -> str | None:
-    """The library with kernels of `op` for a tensor of this type on this device."""
-    if x.device.type == "cpu":
-        return op if x.dtype in _DTYPES else None
-    name = f"{op}_{x.device.type}"
-    return name if name in CUDA_OPS and torch.version.cuda and x.dtype in _CUDA_DTYPES else None
+def kernel(op: str, x: Tensor, name: str | None = None) -> Any:
+    """The native operator for a tensor like x, or None where there is none.
+
+    Args:
+        name: of the operator, where it is not that of `op`.
+    """
+    if not ready(op, x):
+        return None
+    return getattr(torch.ops.ganinv_ops, f"{name or op}_cuda" if x.is_cuda else name or op)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Of the norm."""
+    return float((found - expected).float().norm() / expected.float().norm())
+
+
+def _written(op: str, x: Tensor) -> bool:
+    """Whether there is source for a kernel of `op` for a tensor of this type on this device."""
+    device = x.device.type
+    there = device == "cpu" or bool(torch.version.cuda)
+    return there and op in OPS.get(device, ()) and x.dtype in _DTYPES[device]
+
+
+def _trusted(op: str) -> bool:
+    """Whether the CUDA kernel agrees with the reference; asked once, and warns if not."""
+    if op not in _TRUSTED:
+        if torch.cuda.is_current_stream_capturing():
+            return False  # nothing can be compared while a graph is recorded: run once before
+        try:
+            error = CHECKS[op]()
+        except RuntimeError:  # of the driver
+            error = math.inf
+        _TRUSTED[op] = error <= 1e-3
+        if not _TRUSTED[op]:
+            warnings.warn(
+                f"the CUDA kernel of {op} differs from the reference by {error:.1e} of its size, "
+                "so the slower PyTorch version runs instead",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+    return _TRUSTED[op]
 
 
 def cache_root() -> Path:
@@ -137,17 +183,17 @@ def _switched_off() -> bool:
     return os.environ.get("GANINV_OPS", "").lower() == "ref"
 
 
-def _judge(op: str) -> Verdict:
+def _judge(device: str) -> Verdict:
     with _LOCK:
-        if op not in _VERDICTS:
+        if device not in _VERDICTS:
             if _switched_off():
-                _VERDICTS[op] = Verdict(op, False, "switched off by GANINV_OPS=ref")
+                _VERDICTS[device] = Verdict(device, False, "switched off by GANINV_OPS=ref")
             else:
                 try:
-                    _VERDICTS[op] = Verdict(op, True, str(_load(op)))
+                    _VERDICTS[device] = Verdict(device, True, str(_load(device)))
                 except Exception as error:  # whatever goes wrong here, the reference still works
-                    _VERDICTS[op] = Verdict(op, False, _cause(error))
-        return _VERDICTS[op]
+                    _VERDICTS[device] = Verdict(device, False, _cause(error))
+        return _VERDICTS[device]
 
 
 def _cause(error: Exception) -> str:
@@ -159,14 +205,14 @@ def _cause(error: Exception) -> str:
     return " | ".join((telling or lines or [type(error).__name__])[:3])[:600]
 
 
-def _load(op: str) -> Path:
-    sources = _sources(op)
+def _load(device: str) -> Path:
+    sources = _sources(device)
     compiler = _compiler()
     flags, link_flags = _flags()
-    folder = cache_root() / f"{op}-{_digest(sources, flags + link_flags, compiler)}"
-    library = folder / f"ganinv_{op}.so"
+    folder = cache_root() / f"{device}-{_digest(sources, flags + link_flags, compiler)}"
+    library = folder / f"ganinv_{device}.so"
     if not folder.exists():
-        return _build(op, sources, flags, link_flags, folder)
+        return _build(device, sources, flags, link_flags, folder)
     # loading a damaged library can kill the process, so its digest is checked first
     try:
         intact = _sha256(library) == (folder / "sha256").read_text().strip()
@@ -180,19 +226,19 @@ def _load(op: str) -> Path:
     return library
 
 
-def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str], folder: Path) -> Path:
+def _build(device: str, sources: list[Path], flags: list[str], link_flags: list[str], folder: Path) -> Path:
     """Compile in a private folder and rename it into place, so that no other process meets half a build."""
     from torch.utils import cpp_extension  # slow to import, and needed only here
 
-    with_cuda = any(source.suffix == ".cu" for source in sources)
+    with_cuda = device == "cuda"
     if with_cuda and cpp_extension.CUDA_HOME is None:
         raise RuntimeError("no CUDA compiler: nvcc is not on the PATH and CUDA_HOME is not set")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    private = Path(tempfile.mkdtemp(prefix=f".{op}-", dir=folder.parent))
+    private = Path(tempfile.mkdtemp(prefix=f".{device}-", dir=folder.parent))
     try:
         with _ninja_on_path(), _quiet():
             cpp_extension.load(
-                name=f"ganinv_{op}",
+                name=f"ganinv_{device}",
                 sources=[str(source) for source in sources],
                 extra_cflags=flags,
                 extra_ldflags=link_flags,
@@ -200,7 +246,7 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
                 with_cuda=with_cuda,
                 is_python_module=False,
             )
-        library = private / f"ganinv_{op}.so"
+        library = private / f"ganinv_{device}.so"
         (private / "sha256").write_text(_sha256(library) + "\n")
         for leftover in private.glob("*.o"):
             leftover.unlink()
@@ -211,14 +257,12 @@ def _build(op: str, sources: list[Path], flags: list[str], link_flags: list[str]
                 raise
     finally:
         shutil.rmtree(private, ignore_errors=True)
-    return folder / f"ganinv_{op}.so"
+    return folder / f"ganinv_{device}.so"
 
 
-def _sources(op: str) -> list[Path]:
-    sources = [_SOURCES / f"{op}.cpp"]
-    if op in CUDA_OPS:
-        sources.append(_SOURCES / f"{op.removesuffix('_cuda')}.cu")
-    return sources
+def _sources(device: str) -> list[Path]:
+    endings = [".cpp"] if device == "cpu" else ["_cuda.cpp", ".cu"]
+    return [_SOURCES / (op + ending) for op in OPS[device] for ending in endings]
 
 
 def _flags() -> tuple[list[str], list[str]]:
@@ -264,7 +308,7 @@ def _digest(sources: list[Path], flags: list[str], compiler: str) -> str:
             *map(str, map(torch.cuda.get_device_capability, cards)),
         ]
     digest = hashlib.sha256("\n".join(parts).encode())
-    for source in [*sources, *sorted(_SOURCES.glob("*.h"))]:
+    for source in [*sources, *sorted(_SOURCES.glob("*.h")), *sorted(_SOURCES.glob("*.cuh"))]:
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganinv_ops.bias_act import LRELU, bias_act
-from ganinv_ops.build import Impl, choose, ready
+from ganinv_ops.build import CHECKS, Impl, choose, kernel, relative_error
 from ganinv_ops.upfirdn2d import filter_size, keeps_channels_last, upfirdn2d
 
 Padding4 = tuple[int, int, int, int]
@@ -106,8 +106,9 @@ _LIBRARY.define(
 
 def _kernel(x: Tensor, f: Tensor | None, padding: Sequence[int], *rest: Any) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    if ready("epilogue", x):
-        y: Tensor = torch.ops.ganinv_ops.epilogue(x, f, padding, *rest)
+    native = kernel("epilogue", x)
+    if native is not None:
+        y: Tensor = native(x, f, padding, *rest)
         return y
     return _reference(x, f, padding, *rest).contiguous(memory_format=torch.channels_last)
 
@@ -158,6 +159,23 @@ def _filter(x: Tensor, f: Tensor, padding: Sequence[int], gain: float, flip: boo
     return y
 
 
+def _cuda_error(device: str = "cuda", suffix: str = "_cuda") -> float:
+    """See `CHECKS`."""
+    x = torch.linspace(-50, 50, 2 * 8 * 9 * 11).sin().reshape(2, 8, 9, 11).to(device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    run = getattr(torch.ops.ganinv_ops, f"epilogue{suffix}")
+    taps, errors = torch.tensor([1.0, 3.0, 2.0, 0.5], device=device), []
+    for f in (None, torch.outer(taps, taps) / 6, torch.arange(12.0, device=device).reshape(4, 3).sin()):
+        padding = (0, 0, 0, 0) if f is None else (f.shape[1] - 1, 0, 1, f.shape[0] - 2)
+        for channels in (8, 5):
+            z = x[:, :channels].contiguous(memory_format=torch.channels_last)
+            parts = (z[:, :, 0, 0], x[:1, :1], z[0, :, 1, 1])
+            rest = (f, padding, 1.7, *parts, 0.2, 1.4, 1.5)
+            errors.append(relative_error(run(z, *rest), _reference(z, *rest)))
+    return max(errors)
+
+
+CHECKS["epilogue"] = _cuda_error
 _LIBRARY.impl("epilogue", _kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::epilogue", _fake, lib=_LIBRARY)
 torch.library.register_autograd("ganinv_ops::epilogue", _backward, setup_context=_setup, lib=_LIBRARY)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganinv_ops import filtered_lrelu_cuda
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl, NativeOpError, choose, ready
+from ganinv_ops.build import CHECKS, Impl, NativeOpError, choose, ready, relative_error
 from ganinv_ops.upfirdn2d import Padding, filter_size, keeps_channels_last, parse_padding, upfirdn2d
 
 
@@ -79,14 +79,7 @@ def filtered_lrelu(
     limit = -1.0 if clamp is None else float(clamp)
     activation = (float(gain), float(slope), limit)
     settings = Settings(up, down, pads, (0, 0, 0, 0), float(up**2), 1.0, *activation, flip_filter)
-    chosen = choose("filtered_lrelu", impl, x)
-    if chosen and x.is_cuda and not torch.compiler.is_compiling():
-        chosen = filtered_lrelu_cuda.trusted(_cuda_error)
-        if impl == "native" and not chosen:
-            raise NativeOpError(
-                "the CUDA kernel of filtered_lrelu differs from the reference; use impl='ref'"
-            )
-    if not chosen:
+    if not choose("filtered_lrelu", impl, x):
         return _reference(x, fu, fd, b, settings)
     keep = torch.is_grad_enabled() and (x.requires_grad or (b is not None and b.requires_grad))
     y: Tensor = torch.ops.ganinv_ops.filtered_lrelu(x, fu, fd, b, *settings, keep)[0]
@@ -220,9 +213,7 @@ def _kernel(
             return y, mask
         y, mask = _fake(x, fu, fd, b, *s, keep)
         kept = mask.zero_() if keep else None  # the kernel leaves what no output sees
-        if filtered_lrelu_cuda.trusted(_cuda_error) and filtered_lrelu_cuda.run(
-            x, y, kept, (fu, fd), b, s, keep=keep
-        ):
+        if filtered_lrelu_cuda.run(x, y, kept, (fu, fd), b, s, keep=keep):
             return y, mask
     mask = _mask(x, fu, b, s) if keep else x.new_empty(0, dtype=torch.uint8)
     return _reference(x, fu, fd, b, s), mask
@@ -237,9 +228,7 @@ def _masked_kernel(x: Tensor, mask: Tensor, fu: Tensor | None, fd: Tensor | None
             y = torch.ops.ganinv_ops.filtered_lrelu_masked(x, mask, fu, fd, *s)
             return y
         y = _masked_fake(x, mask, fu, fd, *s)
-        if filtered_lrelu_cuda.trusted(_cuda_error) and filtered_lrelu_cuda.run(
-            x, y, mask, (fu, fd), None, s, keep=False
-        ):
+        if filtered_lrelu_cuda.run(x, y, mask, (fu, fd), None, s, keep=False):
             return y
     return _reference(x, fu, fd, None, s, mask)
 
@@ -268,7 +257,7 @@ def _output(x: Tensor, height: int, width: int, fd: Tensor | None, s: Settings) 
 
 
 def _cuda_error(device: str = "cuda") -> float:
-    """How far the CUDA kernel is from the reference on two small pictures, relative to their size."""
+    """See `CHECKS`."""
     s = Settings(2, 2, (9, 8, 9, 8), (0, 0, 0, 0), 4.0, 1.0, 1.4, 0.2, 0.9, False)
     x = torch.linspace(-50, 50, 2 * 5 * 40 * 37).sin().reshape(2, 5, 40, 37).to(device)
     errors = []
@@ -279,7 +268,7 @@ def _cuda_error(device: str = "cuda") -> float:
         done = filtered_lrelu_cuda.run(x, y, mask.zero_(), (f, f), b, s, keep=True)
         done = done and filtered_lrelu_cuda.run(x, again, mask, (f, f), None, s, keep=False)
         pairs = ((y, _reference(x, f, f, b, s)), (again, _reference(x, f, f, None, s, mask)))
-        errors += [float((a - e).norm() / e.norm()) if done else math.inf for a, e in pairs]
+        errors += [relative_error(*pair) if done else math.inf for pair in pairs]
     return max(errors)
 
 
@@ -346,6 +335,7 @@ def _reversed_padding(
     return [left, right, top, bottom]
 
 
+CHECKS["filtered_lrelu"] = _cuda_error
 _LIBRARY.impl("filtered_lrelu", _kernel, "CompositeExplicitAutograd")
 _LIBRARY.impl("filtered_lrelu_masked", _masked_kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::filtered_lrelu", _fake, lib=_LIBRARY)

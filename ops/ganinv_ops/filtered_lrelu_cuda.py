@@ -1,14 +1,7 @@
-"""Runs csrc/filtered_lrelu.cu, once its results were found right. Used by filtered_lrelu.py alone.
-
-The kernel compiles, and what its blocks do is tested on the host, but it has not run on a card yet. So it is
-compared with the reference, once in a process, before it is used.
-"""
+"""Runs csrc/filtered_lrelu.cu. Used by filtered_lrelu.py alone."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,8 +9,6 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from ganinv_ops.filtered_lrelu import Settings
-
-_VERDICT: list[bool] = []
 
 
 def run(
@@ -48,24 +39,6 @@ def run(
     second = _taps(filters[1], x, s.gain_down, s.flip_filter)
     numbers = (s.up, s.down, s.padding_up, s.padding_down, s.gain, s.slope, s.clamp)
     return _launch(x, y, mask, first, second, b, *numbers, keep)
-
-
-def trusted(error: Callable[[], float]) -> bool:
-    """Whether `error()`, the kernel's relative error on examples, is small; asked once, and warns if not."""
-    if not _VERDICT:
-        try:
-            found = error()
-        except RuntimeError:  # of the driver
-            found = math.inf
-        _VERDICT.append(found <= 1e-3)
-        if not _VERDICT[0]:
-            warnings.warn(
-                f"the CUDA kernel of filtered_lrelu differs from the reference by {found:.1e} of its size, "
-                "so the slower PyTorch version runs instead",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-    return _VERDICT[0]
 
 
 def _launch(*arguments: Any) -> bool:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import Impl, NativeOpError, choose, ready
+from ganinv_ops.build import CHECKS, Impl, NativeOpError, choose, kernel, relative_error
 
 Pair = int | Sequence[int]
 """One number for both axes, or (x, y)."""
@@ -300,8 +300,9 @@ def _kernel(
     gain: float,
 ) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    if ready("upfirdn2d", x):
-        y: Tensor = torch.ops.ganinv_ops.upfirdn2d(x, f, up, down, padding, flip_filter, gain)
+    native = kernel("upfirdn2d", x)
+    if native is not None:
+        y: Tensor = native(x, f, up, down, padding, flip_filter, gain)
         return y
     return _reference(x, f, up, down, padding, flip_filter, gain)
 
@@ -345,6 +346,21 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     return dx, None, None, None, None, None, None
 
 
+def _cuda_error(device: str = "cuda", suffix: str = "_cuda") -> float:
+    """See `CHECKS`."""
+    x = torch.linspace(-50, 50, 2 * 8 * 9 * 11).sin().reshape(2, 8, 9, 11).to(device)
+    run = getattr(torch.ops.ganinv_ops, f"upfirdn2d{suffix}")
+    taps, errors = torch.tensor([1.0, 3.0, 2.0, 0.5], device=device), []
+    for f in (taps, torch.outer(taps, taps), torch.arange(12.0, device=device).reshape(4, 3).sin()):
+        for up, down in ((1, 1), (2, 1), (1, 2), (3, 2)):
+            for layout in (torch.contiguous_format, torch.channels_last):
+                z = x.contiguous(memory_format=layout)
+                rest = (f, (up, up), (down, down), (2, 1, 3, -1), False, 1.7)
+                errors.append(relative_error(run(z, *rest), _reference(z, *rest)))
+    return max(errors)
+
+
+CHECKS["upfirdn2d"] = _cuda_error
 _LIBRARY.impl("upfirdn2d", _kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::upfirdn2d", _fake, lib=_LIBRARY)
 torch.library.register_autograd("ganinv_ops::upfirdn2d", _backward, setup_context=_setup, lib=_LIBRARY)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, ready
+from ganinv_ops.build import Impl, choose, kernel
 from ganinv_ops.conv import conv2d_resample
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import filter_size, keeps_channels_last
@@ -105,8 +105,9 @@ _LIBRARY.define(
 
 def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     """Runs where no native kernel is registered (yet): loads it and calls again, or takes ordinary steps."""
-    if ready("winograd", x):
-        y: Tensor = torch.ops.ganinv_ops.winograd(x, weight, *rest)
+    native = kernel("winograd", x)
+    if native is not None:
+        y: Tensor = native(x, weight, *rest)
         return y
     return _steps(x, weight, *rest)
 

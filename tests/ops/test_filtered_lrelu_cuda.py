@@ -106,7 +106,6 @@ def launch(
     """The tiles in place of the kernel: usual shared memory, the same with items backwards, little of it."""
     limit, backwards = request.param
     monkeypatch.setattr(filtered_lrelu_cuda, "_launch", partial(host_launch, tiles, limit, backwards))
-    monkeypatch.setattr(filtered_lrelu_cuda, "_VERDICT", [])
     return filtered_lrelu_cuda.run
 
 
@@ -143,32 +142,13 @@ def test_tiles_equal_the_reference(launch: Callable[..., bool], name: str, clamp
 def test_first_use_compares_with_the_reference(
     launch: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare = partial(op._cuda_error, "cpu")
-    right = compare()
+    assert build.CHECKS["filtered_lrelu"] is op._cuda_error
+    right = op._cuda_error("cpu")
     if right == float("inf"):
         pytest.skip("no tile fits so little shared memory")
     assert right < 1e-5
-    assert filtered_lrelu_cuda.trusted(compare)
-    monkeypatch.setattr(filtered_lrelu_cuda, "_VERDICT", [])
     monkeypatch.setattr(filtered_lrelu_cuda, "_launch", lambda *_: False)
-    with pytest.warns(RuntimeWarning, match="filtered_lrelu differs from the reference by inf of its size"):
-        assert not filtered_lrelu_cuda.trusted(compare)
-    assert not filtered_lrelu_cuda.trusted(compare)  # once
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_nvcc_compiles_the_kernel(tmp_path: Path, architecture: str) -> None:
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
-        pytest.skip("no nvcc")
-    target = tmp_path / "filtered_lrelu.o"
-    flags = ["-std=c++17", "-O3", "-Werror", "all-warnings", f"-arch={architecture}"]
-    # PyTorch's own, which take away the implicit conversions
-    flags += [f"-D__CUDA_NO_{name}__" for name in ("HALF_OPERATORS", "HALF_CONVERSIONS", "HALF2_OPERATORS")]
-    flags += ["-D__CUDA_NO_BFLOAT16_CONVERSIONS__", "--expt-relaxed-constexpr"]
-    subprocess.run([nvcc, *flags, "-c", str(CSRC / "filtered_lrelu.cu"), "-o", str(target)], check=True)
-    assert target.stat().st_size > 10_000
+    assert op._cuda_error("cpu") == float("inf")
 
 
 @pytest.mark.cuda

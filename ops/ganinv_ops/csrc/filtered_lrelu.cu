@@ -2,22 +2,7 @@
 // without PyTorch. filtered_lrelu_cuda.cpp is what PyTorch calls.
 #include "filtered_lrelu.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 namespace ganinv {
-
-template <>
-struct Number<__half> {
-  __device__ static float load(const __half* p) { return __half2float(*p); }
-  __device__ static void store(__half* p, float v) { *p = __float2half_rn(v); }
-};
-
-template <>
-struct Number<__nv_bfloat16> {
-  __device__ static float load(const __nv_bfloat16* p) { return __bfloat162float(*p); }
-  __device__ static void store(__nv_bfloat16* p, float v) { *p = __float2bfloat16_rn(v); }
-};
 
 namespace {
 

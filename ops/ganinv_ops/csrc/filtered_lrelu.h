@@ -7,8 +7,6 @@
 
 namespace ganinv {
 
-enum FloatType { kFloat32, kFloat16, kBFloat16 };
-
 constexpr int kSharedBytes = 72 * 1024;  // a block may take as much, so that three fit a multiprocessor of the larger cards
 constexpr int kOutsideLimits = -1;
 

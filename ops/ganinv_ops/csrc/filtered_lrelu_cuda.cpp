@@ -1,13 +1,8 @@
 // What PyTorch calls to run filtered_lrelu.cu: fills in its arguments. Compiled only where PyTorch has CUDA.
-#include <ATen/ATen.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <torch/library.h>
-
 #include <algorithm>
 #include <optional>
 
+#include "cuda_glue.h"
 #include "filtered_lrelu.h"
 
 namespace {
@@ -53,12 +48,9 @@ bool filtered_lrelu_tiles(const at::Tensor& x, const at::Tensor& y, const std::o
   }
   p.gain = static_cast<float>(gain), p.slope = static_cast<float>(slope), p.clamp = static_cast<float>(clamp);
   if (y.numel() == 0) return true;
-  const ganinv::FloatType type = x.scalar_type() == at::kHalf       ? ganinv::kFloat16
-                                 : x.scalar_type() == at::kBFloat16 ? ganinv::kBFloat16
-                                                                    : ganinv::kFloat32;
-  const int result = ganinv::launch_filtered_lrelu(p, type, c10::cuda::getCurrentCUDAStream());
+  const int result = ganinv::launch_filtered_lrelu(p, ganinv::float_type(x), c10::cuda::getCurrentCUDAStream());
   if (result == ganinv::kOutsideLimits) return false;
-  C10_CUDA_CHECK(static_cast<cudaError_t>(result));
+  ganinv::check_launch(result);
   return true;
 }
 

@@ -7,16 +7,10 @@
 
 #include <cstdint>
 
+#include "number.h"
 #include "resample.h"
 
 namespace ganinv {
-
-// Number types: how to read and write them as float. The kernel adds the half types.
-template <typename T>
-struct Number {
-  GANINV_BOTH static float load(const T* p) { return static_cast<float>(*p); }
-  GANINV_BOTH static void store(T* p, float v) { *p = static_cast<T>(v); }
-};
 
 struct Taps {
   const float* data;  // [columns] when separable, else [rows, columns]; scaled, in the order of a correlation
@@ -81,16 +75,6 @@ inline int64_t tiles_y(const FilteredLrelu& p, const Plan& t) { return ceil_div(
 inline int64_t block_count(const FilteredLrelu& p, const Plan& t) {
   return ceil_div(p.planes, 8) * tiles_y(p, t) * tiles_x(p, t);
 }
-
-// Where upsampled sample j begins along one axis: its first input, and the tap that meets it; further ones are `up` taps apart.
-struct Start {
-  int input, tap;
-
-  GANINV_BOTH Start(int j, int up, int before) {
-    input = static_cast<int>(ceil_div(j - before, up));
-    tap = input * up - (j - before);
-  }
-};
 
 // The rectangle of the upsampled picture that a tile sees, and the input that this sees.
 struct Tile {
