@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for verdict in verdicts().values():
-        print(f"{verdict.op}: {'native' if verdict.ready else 'no native kernel'}, {verdict.detail}")
+        print(f"{verdict.device}: {'native' if verdict.ready else 'no native kernel'}, {verdict.detail}")
     if options.stylegan3:
         stylegan3(options.repeat)
         return

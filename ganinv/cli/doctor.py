@@ -97,8 +97,8 @@ def _ops() -> dict[str, str]:
 
     verdicts: dict[str, Any] = build.verdicts()
     return {
-        name: f"native: {verdict.detail}" if verdict.ready else f"reference, because {verdict.detail}"
-        for name, verdict in verdicts.items()
+        device: f"native: {verdict.detail}" if verdict.ready else f"reference, because {verdict.detail}"
+        for device, verdict in verdicts.items()
     }
 
 
