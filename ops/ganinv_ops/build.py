@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 OPS = {
-    "cpu": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd"),
+    "cpu": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd", "winograd_up"),
     "cuda": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d"),
 }
 """Library, by the type of its device, to the operators that it has kernels of."""

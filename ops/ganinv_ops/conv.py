@@ -58,29 +58,24 @@ def conv2d_resample(
         pad = add_padding(pad, up_padding(f, up, up))
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
         return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
-    x, pad = upsampling_conv2d(x, w, f, up=up, padding=pad, groups=groups, flip_weight=flip_weight)
+    pad = padding_after(w, f, up, pad)
+    x = upsampling_conv2d(x, w, up=up, groups=groups, flip_weight=flip_weight)
     x = upfirdn2d(x, f, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
     return x if down == 1 else upfirdn2d(x, f, down=down, flip_filter=flip_filter, impl=impl)
 
 
-def upsampling_conv2d(
-    x: Tensor,
-    w: Tensor,
-    f: Tensor | None,
-    *,
-    up: int,
-    padding: Padding,
-    flip_weight: bool,
-    groups: int = 1,
-) -> tuple[Tensor, tuple[int, int, int, int]]:
-    """The first half of `conv2d_resample` with up > 1: what remains is to filter the result with f and the
-    padding that is returned, and a gain of up^2.
+def upsampling_conv2d(x: Tensor, w: Tensor, *, up: int, flip_weight: bool, groups: int = 1) -> Tensor:
+    """The first half of `conv2d_resample` with up > 1: what remains is to filter the result with a padding of
+    `padding_after` and a gain of up^2.
     """
-    # a transposed convolution skips the inserted zeros; it yields every position that a weight touches, so
-    # less padding remains
+    # a transposed convolution skips the inserted zeros
+    return F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
+
+
+def padding_after(w: Tensor, f: Tensor | None, up: int, padding: Padding) -> tuple[int, int, int, int]:
+    """See `upsampling_conv2d`, which yields every position that a weight touches, so that less remains."""
     kh, kw = w.shape[2:]
-    pad = add_padding(add_padding(padding, up_padding(f, up, up)), (1 - kw, up - kw, 1 - kh, up - kh))
-    return F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups), pad
+    return add_padding(add_padding(padding, up_padding(f, up, up)), (1 - kw, up - kw, 1 - kh, up - kh))
 
 
 def _convolve(

@@ -16,9 +16,10 @@ from torch import Tensor
 from ganinv_ops import winograd
 from ganinv_ops.bias_act import ACTIVATIONS
 from ganinv_ops.build import Impl
-from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
+from ganinv_ops.conv import conv2d_resample, padding_after, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.upfirdn2d import Padding, parse_padding
+from ganinv_ops.kept import kept
+from ganinv_ops.upfirdn2d import Padding, keeps_channels_last, parse_padding
 
 
 def modulated_conv2d(
@@ -77,31 +78,52 @@ def modulated_conv2d(
         "gain": ACTIVATIONS[act].default_gain if gain is None else gain,
         "clamp": clamp,
     }
-    if down == 1 and winograd.pays(
-        x, weight, scale, factor, noise, bias, up=up, padding=pads, f=fir, impl=impl
+    doubles = up > 1 and fir is not None and down == 1 and weight.shape[2:] != (1, 1)
+    if (doubles or up == down == 1) and winograd.pays(
+        x, weight, scale, factor, noise, bias, up=up, padding=pads, impl=impl
     ):
-        return winograd.winograd_conv2d(
-            x, weight, scale, up=up, padding=pads[0], f=fir, flip_weight=flip, **after
+        if up == 1:
+            return winograd.winograd_conv2d(x, weight, scale, padding=pads[0], flip_weight=flip, **after)
+        x, pads = (
+            winograd.winograd_up(x, weight, scale, flip_weight=flip),
+            padding_after(weight, fir, up, pads),
         )
+        return epilogue(x, fir, padding=pads, filter_gain=up**2, impl=impl, **after)
     after["impl"] = impl
     if weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
         return epilogue(_to_few(x, weight, scale), **after)
-    w, x = weight.to(x.dtype), x * scale.to(x.dtype)[:, :, None, None]
-    if fir is not None and down == 1 and w.shape[2:] != (1, 1):
-        x, pads = upsampling_conv2d(x, w, fir, up=up, padding=pads, flip_weight=flip)
+    w, x = _in_order(weight, x, up), x * scale.to(x.dtype)[:, :, None, None]
+    if doubles:
+        x, pads = upsampling_conv2d(x, w, up=up, flip_weight=flip), padding_after(w, fir, up, pads)
         return epilogue(x, fir, padding=pads, filter_gain=up**2, **after)
     x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
     return epilogue(x, **after)
 
 
+def _in_order(weight: Tensor, x: Tensor, up: int) -> Tensor:
+    """The weight in the type of x and, for channels_last, in the order in which its convolution reads it:
+    in a layer of a few pixels, reordering takes longer than the rest.
+    """
+    if not keeps_channels_last(x):
+        return weight.to(x.dtype)
+
+    def make() -> Tensor:
+        w = weight.to(x.dtype)
+        if up == 1:
+            return w.contiguous(memory_format=torch.channels_last)
+        return w.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)
+
+    return kept(weight, ("in order", x.dtype, up > 1), make)
+
+
 def _to_few(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """A 1 x 1 convolution to a few channels, such as RGB: there a weight for each sample is the cheaper way,
-    one reading of x and no copy. The result lies plane by plane.
+    one reading of x and no copy.
     """
     n, channels, h, w = x.shape
     weights = (weight[None, :, :, 0, 0] * scale[:, None]).to(x.dtype)  # [N, O, I]
     pixels = x.permute(0, 2, 3, 1).reshape(n, h * w, channels)  # a view of channels_last
-    return torch.bmm(weights, pixels.transpose(1, 2)).reshape(n, len(weight), h, w)
+    return torch.bmm(pixels, weights.transpose(1, 2)).reshape(n, h, w, len(weight)).permute(0, 3, 1, 2)
 
 
 def _check(x: Tensor, weight: Tensor, styles: Tensor, act: str) -> None:
@@ -124,6 +146,10 @@ def _demodulation(weight: Tensor, styles: Tensor, dtype: torch.dtype) -> Tensor:
     exact = torch.promote_types(
         dtype, torch.float32
     )  # bfloat16's eight bits are too few, and this costs little
-    taps = weight.to(exact).flatten(2).square()
-    energy = taps @ taps.new_ones(taps.shape[2])  # [O, I]; a product sums short rows sooner than sum does
+
+    def make() -> Tensor:
+        taps = weight.to(exact).flatten(2).square()
+        return taps @ taps.new_ones(taps.shape[2])  # [O, I]; a product sums short rows sooner than sum does
+
+    energy = kept(weight, ("energy", exact), make)
     return (styles.to(exact).square() @ energy.t() + 1e-8).rsqrt()

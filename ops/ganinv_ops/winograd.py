@@ -1,9 +1,10 @@
-"""A whole layer of a style-based generator in one pass on a CPU, its 3 x 3 convolution Winograd's way.
+"""3 x 3 convolutions of style-based generators on a CPU, Winograd's way (Lavin & Gray 2016).
 
-The algorithm (Lavin & Gray 2016, F(4 x 4, 3 x 3)) takes a quarter of the multiplications. Modulation,
-demodulation, noise, bias and activation are done while its tiles are transformed, and a doubling layer's blur
-is folded into its weights. For inference: there is no gradient. `_steps` is the definition; results differ
-from it by rounding (about 5e-6 of their norm in float32).
+`winograd_conv2d` is a whole layer in one pass, by F(4 x 4, 3 x 3) with a quarter of the multiplications;
+modulation, demodulation, noise, bias and activation are done while its tiles are transformed. `winograd_up`
+is the transposed convolution of a doubling layer, by F(4, 2), with 81 of 144. For inference: there are no
+gradients. `_steps` and `_up_steps` are the definitions; results differ from them by rounding (about 5e-6 of
+their norm in float32).
 """
 
 from __future__ import annotations
@@ -14,24 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, kernel
-from ganinv_ops.conv import conv2d_resample
+from ganinv_ops.build import Impl, choose, kernel, ready
+from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.upfirdn2d import filter_size, keeps_channels_last
+from ganinv_ops.kept import kept
+from ganinv_ops.upfirdn2d import keeps_channels_last
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def pays(
-    x: Tensor,
-    weight: Tensor,
-    *others: Tensor | None,
-    up: int,
-    padding: Sequence[int],
-    f: Tensor | None,
-    impl: Impl,
+    x: Tensor, weight: Tensor, *others: Tensor | None, up: int, padding: Sequence[int], impl: Impl
 ) -> bool:
-    """Whether `winograd_conv2d` can do a layer, and sooner than an ordinary convolution.
+    """Whether `winograd_conv2d` (up 1) or `winograd_up` (up 2) can do a layer, and sooner than PyTorch.
 
     Args:
         others: what else takes part, and might want a gradient.
@@ -39,22 +35,19 @@ def pays(
     if x.device.type != "cpu" or x.dtype not in _DTYPES or not keeps_channels_last(x):
         return False
     n, channels, h, w = x.shape
-    if channels % 16 or weight.shape[0] % 16 or weight.shape[2:] != (3, 3) or len(set(padding)) > 1:
+    if channels % 16 or weight.shape[0] % 16 or weight.shape[2:] != (3, 3) or up > 2:
         return False
     tiles = n * -(-h // 4) * -(-w // 4)
-    if tiles < 64 or min(h, w) < 4:  # weights would be transformed for too little
+    kept_weights = not torch.compiler.is_compiling()  # a graph transforms them at every call
+    if tiles < (4 if kept_weights else 64) or min(h, w) < 4:
         return False
-    if up > 1:
-        # the phases together take as many multiplications as a transposed convolution; what they save is
-        # passes over memory, less where bfloat16 halves both
-        most = (8 if x.dtype == torch.float32 else 0.5) * tiles**0.5
-        if up > 2 or padding[0] != 1 or filter_size(f) != (4, 4) or channels > most:
-            return False
-    elif padding[0] not in (0, 1, 2):
+    if up == 1 and (len(set(padding)) > 1 or padding[0] not in (0, 1, 2)):
         return False
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, f, *others)):
+    if up == 2 and x.dtype == torch.bfloat16 and channels > tiles**0.5 / 2:
+        return False  # PyTorch multiplies bfloat16 twice as fast as we do float32
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, *others)):
         return False
-    return choose("winograd", impl, x)
+    return choose("winograd" if up == 1 else "winograd_up", impl, x)
 
 
 def winograd_conv2d(
@@ -65,9 +58,7 @@ def winograd_conv2d(
     noise: Tensor | None = None,
     bias: Tensor | None = None,
     *,
-    up: int = 1,
     padding: int = 1,
-    f: Tensor | None = None,
     flip_weight: bool = True,
     slope: float = 1.0,
     gain: float = 1.0,
@@ -79,27 +70,57 @@ def winograd_conv2d(
         x: [N, I, H, W], float32 or bfloat16; I and O multiples of 16.
         weight: [O, I, 3, 3].
         styles: [N, I].
-        up: 1, or 2 with padding 1 and a filter f of four taps an axis.
         padding: 0, 1 or 2.
         flip_weight: as in `conv2d_resample`.
         factor, noise, bias, slope, gain, clamp: as in `epilogue`.
 
     Returns:
-        [N, O, up * H + 2 * padding - 2 * up, ...] in channels_last, type of x.
+        [N, O, H + 2 * padding - 2, ...] in channels_last, type of x.
     """
-    limit = -1.0 if clamp is None else float(clamp)
+    limit, transformed = (
+        -1.0 if clamp is None else float(clamp),
+        _transformed("winograd", x, weight, flip_weight),
+    )
     y: Tensor = torch.ops.ganinv_ops.winograd(
-        x, weight, styles, factor, noise, bias, f, up, padding, flip_weight, slope, gain, limit
+        x, weight, transformed, styles, factor, noise, bias, padding, flip_weight, slope, gain, limit
     )
     return y
 
 
-# ---- the operator: clamp < 0 is none ----------------------------------------------------------------------
+def winograd_up(x: Tensor, weight: Tensor, styles: Tensor, *, flip_weight: bool = False) -> Tensor:
+    """The first half of `upsampling_conv2d`, up 2, of x * styles. No gradient.
+
+    Args:
+        x: [N, I, H, W], float32 or bfloat16; I and O multiples of 16.
+        weight: [O, I, 3, 3].
+        styles: [N, I].
+        flip_weight: as in `upsampling_conv2d`.
+
+    Returns:
+        [N, O, 2 * H + 1, 2 * W + 1] in channels_last, type of x.
+    """
+    transformed = _transformed("winograd_up", x, weight, flip_weight)
+    y: Tensor = torch.ops.ganinv_ops.winograd_up(x, weight, transformed, styles, flip_weight)
+    return y
+
+
+def _transformed(op: str, x: Tensor, weight: Tensor, flip_weight: bool) -> Tensor | None:
+    """The weight as the kernel of `op` wants it, kept; None leaves it to the kernel."""
+    if torch.compiler.is_compiling() or not ready(op, x):
+        return None
+    transform = getattr(torch.ops.ganinv_ops, f"{op}_weights")
+    return kept(weight, (op, flip_weight), lambda: transform(weight, flip_weight))
+
+
+# ---- the operators: clamp < 0 is none ---------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
 _LIBRARY.define(
-    "winograd(Tensor x, Tensor weight, Tensor styles, Tensor? factor, Tensor? noise, Tensor? bias, "
-    "Tensor? f, int up, int padding, bool flip_weight, float slope, float gain, float clamp) -> Tensor"
+    "winograd(Tensor x, Tensor weight, Tensor? transformed, Tensor styles, Tensor? factor, Tensor? noise, "
+    "Tensor? bias, int padding, bool flip_weight, float slope, float gain, float clamp) -> Tensor"
+)
+_LIBRARY.define(
+    "winograd_up(Tensor x, Tensor weight, Tensor? transformed, Tensor styles, bool flip_weight) -> Tensor"
 )
 
 
@@ -113,22 +134,39 @@ def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 
 
 def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    styles, factor, noise, bias, f, up, padding, flip_weight, slope, gain, clamp = rest
+    _, styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
     scaled = x * styles.to(x.dtype)[:, :, None, None]
-    z = conv2d_resample(
-        scaled, weight.to(x.dtype), f, up=up, padding=padding, flip_weight=flip_weight, impl="ref"
-    )
+    z = conv2d_resample(scaled, weight.to(x.dtype), padding=padding, flip_weight=flip_weight, impl="ref")
     limit = None if clamp < 0 else clamp
     z = epilogue(z, factor=factor, noise=noise, bias=bias, slope=slope, gain=gain, clamp=limit, impl="ref")
     return z.contiguous(memory_format=torch.channels_last)
 
 
 def _fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    up, padding = rest[5], rest[6]
-    grown = 0 if up == 2 else 2 * padding - 2
-    shape = (x.shape[0], weight.shape[0], up * x.shape[2] + grown, up * x.shape[3] + grown)
+    grown = 2 * rest[5] - 2
+    shape = (x.shape[0], weight.shape[0], x.shape[2] + grown, x.shape[3] + grown)
+    return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
+
+
+def _up_kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    native = kernel("winograd_up", x)
+    if native is not None:
+        y: Tensor = native(x, weight, *rest)
+        return y
+    return _up_steps(x, weight, *rest)
+
+
+def _up_steps(x: Tensor, weight: Tensor, transformed: Tensor | None, styles: Tensor, flip: bool) -> Tensor:
+    scaled, w = x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
+    return upsampling_conv2d(scaled, w, up=2, flip_weight=flip).contiguous(memory_format=torch.channels_last)
+
+
+def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    shape = (x.shape[0], weight.shape[0], 2 * x.shape[2] + 1, 2 * x.shape[3] + 1)
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
 
 _LIBRARY.impl("winograd", _kernel, "CompositeExplicitAutograd")
+_LIBRARY.impl("winograd_up", _up_kernel, "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::winograd", _fake, lib=_LIBRARY)
+torch.library.register_fake("ganinv_ops::winograd_up", _up_fake, lib=_LIBRARY)
