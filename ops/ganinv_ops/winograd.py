@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv_ops.build import Impl, choose, kernel, ready
+from ganinv_ops.build import Impl, choose, kernel
 from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.kept import kept
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -38,8 +37,7 @@ def pays(
     if channels % 16 or weight.shape[0] % 16 or weight.shape[2:] != (3, 3) or up > 2:
         return False
     tiles = n * -(-h // 4) * -(-w // 4)
-    kept_weights = not torch.compiler.is_compiling()  # a graph transforms them at every call
-    if tiles < (4 if kept_weights else 64) or min(h, w) < 4:
+    if tiles < 4 or min(h, w) < 4:  # weights would be transformed for too little
         return False
     if up == 1 and (len(set(padding)) > 1 or padding[0] not in (0, 1, 2)):
         return False
@@ -77,12 +75,9 @@ def winograd_conv2d(
     Returns:
         [N, O, H + 2 * padding - 2, ...] in channels_last, type of x.
     """
-    limit, transformed = (
-        -1.0 if clamp is None else float(clamp),
-        _transformed("winograd", x, weight, flip_weight),
-    )
+    limit = -1.0 if clamp is None else float(clamp)
     y: Tensor = torch.ops.ganinv_ops.winograd(
-        x, weight, transformed, styles, factor, noise, bias, padding, flip_weight, slope, gain, limit
+        x, weight, styles, factor, noise, bias, padding, flip_weight, slope, gain, limit
     )
     return y
 
@@ -99,29 +94,18 @@ def winograd_up(x: Tensor, weight: Tensor, styles: Tensor, *, flip_weight: bool 
     Returns:
         [N, O, 2 * H + 1, 2 * W + 1] in channels_last, type of x.
     """
-    transformed = _transformed("winograd_up", x, weight, flip_weight)
-    y: Tensor = torch.ops.ganinv_ops.winograd_up(x, weight, transformed, styles, flip_weight)
+    y: Tensor = torch.ops.ganinv_ops.winograd_up(x, weight, styles, flip_weight)
     return y
-
-
-def _transformed(op: str, x: Tensor, weight: Tensor, flip_weight: bool) -> Tensor | None:
-    """The weight as the kernel of `op` wants it, kept; None leaves it to the kernel."""
-    if torch.compiler.is_compiling() or not ready(op, x):
-        return None
-    transform = getattr(torch.ops.ganinv_ops, f"{op}_weights")
-    return kept(weight, (op, flip_weight), lambda: transform(weight, flip_weight))
 
 
 # ---- the operators: clamp < 0 is none ---------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
 _LIBRARY.define(
-    "winograd(Tensor x, Tensor weight, Tensor? transformed, Tensor styles, Tensor? factor, Tensor? noise, "
-    "Tensor? bias, int padding, bool flip_weight, float slope, float gain, float clamp) -> Tensor"
+    "winograd(Tensor x, Tensor weight, Tensor styles, Tensor? factor, Tensor? noise, Tensor? bias, "
+    "int padding, bool flip_weight, float slope, float gain, float clamp) -> Tensor"
 )
-_LIBRARY.define(
-    "winograd_up(Tensor x, Tensor weight, Tensor? transformed, Tensor styles, bool flip_weight) -> Tensor"
-)
+_LIBRARY.define("winograd_up(Tensor x, Tensor weight, Tensor styles, bool flip_weight) -> Tensor")
 
 
 def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
@@ -134,7 +118,7 @@ def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 
 
 def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    _, styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
+    styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
     scaled = x * styles.to(x.dtype)[:, :, None, None]
     z = conv2d_resample(scaled, weight.to(x.dtype), padding=padding, flip_weight=flip_weight, impl="ref")
     limit = None if clamp < 0 else clamp
@@ -143,7 +127,7 @@ def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 
 
 def _fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    grown = 2 * rest[5] - 2
+    grown = 2 * rest[4] - 2
     shape = (x.shape[0], weight.shape[0], x.shape[2] + grown, x.shape[3] + grown)
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
@@ -156,7 +140,7 @@ def _up_kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return _up_steps(x, weight, *rest)
 
 
-def _up_steps(x: Tensor, weight: Tensor, transformed: Tensor | None, styles: Tensor, flip: bool) -> Tensor:
+def _up_steps(x: Tensor, weight: Tensor, styles: Tensor, flip: bool) -> Tensor:
     scaled, w = x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
     return upsampling_conv2d(scaled, w, up=2, flip_weight=flip).contiguous(memory_format=torch.channels_last)
 

@@ -173,14 +173,21 @@ def test_registration_is_sound() -> None:
     x, weight, styles, *others = (t.float() for t in layer(1, 16, 16, 8, 9))
     tests = ("test_schema", "test_faketensor")
     same, double = torch.ops.ganinv_ops.winograd, torch.ops.ganinv_ops.winograd_up
-    for transformed in (None, torch.ops.ganinv_ops.winograd_weights(weight, True)):
-        arguments = (x, weight, transformed, styles, *others, 1, True, 0.2, 1.4, -1.0)
-        torch.library.opcheck(same.default, arguments, test_utils=tests)
-        assert error(same(*arguments), winograd._steps(*arguments).double()) < 1e-5
-    for transformed in (None, torch.ops.ganinv_ops.winograd_up_weights(weight, True)):
-        arguments = (x, weight, transformed, styles, True)
-        torch.library.opcheck(double.default, arguments, test_utils=tests)
-        assert error(double(*arguments), winograd._up_steps(*arguments).double()) < 1e-5
+    arguments = (x, weight, styles, *others, 1, True, 0.2, 1.4, -1.0)
+    torch.library.opcheck(same.default, arguments, test_utils=tests)
+    assert error(same(*arguments), winograd._steps(*arguments).double()) < 1e-5
+    torch.library.opcheck(double.default, (x, weight, styles, True), test_utils=tests)
+    assert error(double(x, weight, styles, True), winograd._up_steps(x, weight, styles, True).double()) < 1e-5
+
+
+def test_many_weights_come_in_groups_and_many_tiles_in_batches() -> None:
+    """More than fit the buffers, and different parts in turn: what is left in them must not show."""
+    for into, out, side in ((512, 192, 9), (64, 80, 150), (512, 320, 40)):
+        x, weight, styles, *others = (t.float() for t in layer(2, into, out, side, side))
+        y = winograd.winograd_conv2d(x, weight, styles, *others, **AFTER)
+        assert error(y, winograd._steps(x, weight, styles, *others, 1, True, *AFTER.values()).double()) < 2e-5
+        y = winograd.winograd_up(x, weight, styles)
+        assert error(y, winograd._up_steps(x, weight, styles, False).double()) < 2e-5
 
 
 def test_parts_of_other_shapes_are_not_read() -> None:

@@ -4,7 +4,7 @@
 // The convolution is Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016): a tile of 6 x 6 inputs and the weights are transformed,
 // multiplied position by position, 36 small matrix products, and transformed back to 4 x 4 outputs, with a quarter of the
 // multiplications. Whatever is diagonal in channels is done while a tile is transformed and costs nothing: styles on the
-// way in, the rest on the way out. Tiles are handled a few at a time, so that everything between stays in the cache.
+// way in, the rest on the way out.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "parts.h"
-#include "resample.h"
 #include "winograd.h"
 
 namespace {
@@ -22,10 +21,8 @@ using ganinv::kLane;
 using ganinv::kPositions;
 using ganinv::load_lanes;
 using ganinv::store_lanes;
+using ganinv::Transform;
 using ganinv::Vector;
-
-constexpr int64_t kCacheBytes = 3 << 20;  // of transformed inputs and products, for each thread
-constexpr int64_t kLeastTiles = 24;       // below, weights are read too often
 
 // ---- transforms of one axis, points 0, 1, -1, 2, -2 and infinity -----------------------------------------------------------
 
@@ -49,21 +46,19 @@ inline void out_of_tile(const Vector* m, Vector* y, int step) {
   y[3] = difference + 8 * difference2 + m[5 * step];
 }
 
-// [36, 9]
-std::vector<float> weight_transform(bool flip) {
+Transform weight_transform(bool flip) {
   constexpr double kInto[6][3] = {{1.0 / 4, 0, 0},
                                   {-1.0 / 6, -1.0 / 6, -1.0 / 6},
                                   {-1.0 / 6, 1.0 / 6, -1.0 / 6},
                                   {1.0 / 24, 1.0 / 12, 1.0 / 6},
                                   {1.0 / 24, -1.0 / 12, 1.0 / 6},
                                   {0, 0, 1}};
-  std::vector<float> matrix;
-  for (const auto& y : kInto)
-    for (const auto& x : kInto)
-      for (int64_t tap = 0; tap < 9; ++tap) {
-        const int64_t own = flip ? tap : 8 - tap;
-        matrix.push_back(static_cast<float>(y[own / 3] * x[own % 3]));
-      }
+  Transform matrix;
+  for (int64_t p = 0; p < kPositions; ++p)
+    for (int64_t tap = 0; tap < 9; ++tap) {
+      const int64_t own = flip ? tap : 8 - tap;
+      matrix[p][tap] = static_cast<float>(kInto[p / 6][own / 3] * kInto[p % 6][own % 3]);
+    }
   return matrix;
 }
 
@@ -71,66 +66,58 @@ std::vector<float> weight_transform(bool flip) {
 
 template <typename T>
 struct Layer {
-  const T* x;            // [N, H, W, I]
-  T* y;                  // [N, rows, line, O]
-  const float* weights;  // of transform_weights
+  static constexpr int64_t kProducts = kPositions;
+
+  const T* x;  // [N, H, W, I]
+  T* y;        // [N, rows, line, O]
   const float *styles, *factor, *bias, *noise;  // [N, I], [N, O], [O], [N or 1, rows, line]; all but styles may be null
-  int64_t height, width, in, out, padding, noise_stride;
+  int64_t pictures, height, width, in, out, padding, noise_stride;
   float slope, gain, clamp;
+
+  static int64_t rows(int64_t) { return 1; }
+  static int64_t before(int64_t position) { return position; }
 
   // Of the result.
   int64_t rows() const { return height + 2 * padding - 2; }
   int64_t line() const { return width + 2 * padding - 2; }
   int64_t tiles_across() const { return (line() + 3) / 4; }
-  int64_t tiles() const { return tiles_across() * ((rows() + 3) / 4); }
+  int64_t tiles_each() const { return tiles_across() * ((rows() + 3) / 4); }
+  int64_t tiles() const { return pictures * tiles_each(); }
 
-  // Tiles begin ... end - 1, counted over all pictures.
-  void run(int64_t begin, int64_t end, int64_t at_once) const {
-    const at::Tensor buffer = at::empty({kPositions * std::min(at_once, end - begin) * (in + out)}, at::kFloat);
-    float *tiles_in = buffer.mutable_data_ptr<float>(), *tiles_out = tiles_in + kPositions * std::min(at_once, end - begin) * in;
-    for (int64_t first = begin; first < end; first += at_once) {
-      const int64_t n = std::min(at_once, end - first);
-      for (int64_t t = 0; t < n; ++t) enter(first + t, tiles_in + t * in, n * in);
-      for (int64_t p = 0; p < kPositions; ++p)
-        ganinv::product(tiles_in + p * n * in, weights + p * in * out, tiles_out + p * n * out, n, in, out);
-      for (int64_t t = 0; t < n; ++t) leave(first + t, tiles_out + t * out, n * out);
-    }
-  }
-
- private:
-  void enter(int64_t tile, float* to, int64_t plane) const {
-    const int64_t picture = tile / tiles(), top = tile % tiles() / tiles_across() * 4 - padding;
-    const int64_t left = tile % tiles() % tiles_across() * 4 - padding;
+  void enter(int64_t tile, int64_t t, int64_t n, float* to) const {
+    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4 - padding;
+    const int64_t left = tile % tiles_each() % tiles_across() * 4 - padding;
     const T* from = x + picture * height * width * in;
     const float* scale = styles + picture * in;
     const bool inside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width;
     for (int64_t c = 0; c < in; c += kLane) {
-      Vector d[36], t[36];
+      Vector d[36], across[36];
       const Vector s = ganinv::load(scale + c);
       for (int i = 0; i < 6; ++i)
         for (int j = 0; j < 6; ++j) {
           const bool there = inside || (top + i >= 0 && top + i < height && left + j >= 0 && left + j < width);
           d[6 * i + j] = there ? s * load_lanes(from + ((top + i) * width + left + j) * in + c) : Vector{};
         }
-      for (int j = 0; j < 6; ++j) into_tile(d + j, t + 6 * j, 6);       // t[6 j + i]
+      for (int j = 0; j < 6; ++j) into_tile(d + j, across + 6 * j, 6);  // across[6 j + i]
       for (int i = 0; i < 6; ++i) {
         Vector row[6];
-        into_tile(t + i, row, 6);
-        for (int j = 0; j < 6; ++j) ganinv::store(to + (6 * i + j) * plane + c, row[j]);
+        into_tile(across + i, row, 6);
+        for (int j = 0; j < 6; ++j) ganinv::store(to + ((6 * i + j) * n + t) * in + c, row[j]);
       }
     }
   }
 
-  void leave(int64_t tile, const float* from, int64_t plane) const {
-    const int64_t picture = tile / tiles(), top = tile % tiles() / tiles_across() * 4;
-    const int64_t left = tile % tiles() % tiles_across() * 4;
+  void leave(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
+    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4;
+    const int64_t left = tile % tiles_each() % tiles_across() * 4;
     T* to = y + picture * rows() * line() * out;
     const float* grain = noise ? noise + picture * noise_stride : nullptr;
-    for (int64_t c = 0; c < out; c += kLane) {
+    for (int64_t l = 0; l < panel; l += kLane) {
+      const int64_t c = channel + l;
       Vector half[24], square[16];
       for (int j = 0; j < 6; ++j) {
         Vector m[6];
-        for (int i = 0; i < 6; ++i) m[i] = ganinv::load(from + (6 * i + j) * plane + c);
+        for (int i = 0; i < 6; ++i) m[i] = ganinv::load(from + ((6 * i + j) * n + t) * panel + l);
         out_of_tile(m, half + 4 * j, 1);  // half[4 j + i]
       }
       for (int i = 0; i < 4; ++i) out_of_tile(half + i, square + 4 * i, 4);
@@ -146,6 +133,7 @@ struct Layer {
     }
   }
 
+ private:
   Vector activate(Vector v) const {
     v = (v > 0 ? v : v * slope) * gain;
     if (clamp >= 0) {
@@ -157,18 +145,12 @@ struct Layer {
   }
 };
 
-at::Tensor winograd_weights(const at::Tensor& w, bool flip) {
-  ganinv::check_weights(w);
-  return ganinv::transform_weights(w, weight_transform(flip));
-}
-
-at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const std::optional<at::Tensor>& transformed,
-                    const at::Tensor& styles, const std::optional<at::Tensor>& factor, const std::optional<at::Tensor>& noise,
-                    const std::optional<at::Tensor>& bias, int64_t padding, bool flip, double slope, double gain, double clamp) {
-  const int64_t in = x.size(1), out = w.size(0);
-  const at::Tensor weights = transformed ? *transformed : winograd_weights(w, flip);
-  ganinv::check_layer(x, w, weights, styles);
+at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const at::Tensor& styles, const std::optional<at::Tensor>& factor,
+                    const std::optional<at::Tensor>& noise, const std::optional<at::Tensor>& bias, int64_t padding, bool flip,
+                    double slope, double gain, double clamp) {
+  ganinv::check_layer(x, w, styles);
   TORCH_CHECK(padding >= 0 && padding <= 2, "ganinv_ops::winograd: padding is 0, 1 or 2");
+  const int64_t in = x.size(1), out = w.size(0);
   const int64_t grown = 2 * padding - 2;
   at::Tensor y = at::empty({x.size(0), out, x.size(2) + grown, x.size(3) + grown},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
@@ -179,18 +161,14 @@ at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const std::optiona
   const auto data = [](const at::Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; };
   const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor s = as_float(styles), scale = as_float(factor), grain = as_float(noise), shift = as_float(bias);
+  const at::Tensor weights = as_float(w);
   const int64_t noise_stride = grain.defined() && grain.size(0) > 1 ? grain.stride(0) : 0;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), data(weights), data(s), data(scale), data(shift),
-                         data(grain), x.size(2), x.size(3), in, out, padding, noise_stride, static_cast<float>(slope),
+    const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), data(s), data(scale), data(shift), data(grain),
+                         x.size(0), x.size(2), x.size(3), in, out, padding, noise_stride, static_cast<float>(slope),
                          static_cast<float>(gain), static_cast<float>(clamp)};
-    const int64_t each = kPositions * sizeof(float) * (in + layer.out);
-    const int64_t tiles = x.size(0) * layer.tiles(), share = ganinv::ceil_div(tiles, at::get_num_threads());
-    const int64_t most = std::max(kLeastTiles, kCacheBytes / each / ganinv::kRows * ganinv::kRows);
-    const int64_t at_once = std::min(most, share);
-    at::parallel_for(0, tiles, at_once,
-                     [&](int64_t begin, int64_t end) { layer.run(begin, end, at_once); });
+    ganinv::convolve(layer, data(weights), weight_transform(flip));
   };
   if (x.scalar_type() == at::kFloat)
     run(0.0f);
@@ -201,11 +179,4 @@ at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const std::optiona
 
 }  // namespace
 
-TORCH_LIBRARY_FRAGMENT(ganinv_ops, m) {
-  m.def("winograd_weights(Tensor weight, bool flip_weight) -> Tensor");
-}
-
-TORCH_LIBRARY_IMPL(ganinv_ops, CPU, m) {
-  m.impl("winograd", &winograd);
-  m.impl("winograd_weights", &winograd_weights);
-}
+TORCH_LIBRARY_IMPL(ganinv_ops, CPU, m) { m.impl("winograd", &winograd); }

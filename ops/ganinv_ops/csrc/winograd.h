@@ -1,14 +1,17 @@
-// What the convolutions by Winograd's algorithm share: pixels as vectors of channels, whatever their type, and weights at the
-// positions of a transformed tile, packed for the products of gemm.h.
+// What the convolutions by Winograd's algorithm share: pixels as vectors of channels, whatever their type; weights, transformed
+// and packed for the products of gemm.h; the way through all tiles of a layer.
 #pragma once
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "gemm.h"
 #include "pages.h"
+#include "resample.h"
 
 namespace ganinv {
 
@@ -32,47 +35,90 @@ inline void store_lanes(c10::BFloat16* p, Vector v) {
   *reinterpret_cast<Halves*>(p) = __builtin_convertvector(safe, Halves);
 }
 
-// [O, I, 3, 3] -> for each position a packed matrix [I, O]; `matrix` [36, 9] turns the 9 weights of a pair of channels into the
-// numbers at all positions. Weights are read once: those of kLane outputs and one input stay in registers meanwhile.
-inline at::Tensor transform_weights(const at::Tensor& w, const std::vector<float>& matrix) {
-  const int64_t out = w.size(0), in = w.size(1), width = panel_width(out);
-  const at::Tensor dense = w.to(at::kFloat).contiguous();
-  const float* source = dense.const_data_ptr<float>();
-  at::Tensor packed = at::empty({kPositions, in, out}, at::kFloat);
-  large_pages(packed);
-  float* target = packed.mutable_data_ptr<float>();
-  at::parallel_for(0, out / kLane * in, 64, [&](int64_t begin, int64_t end) {
+// ---- weights ---------------------------------------------------------------------------------------------------------------
+
+// What turns the 9 weights of a pair of channels into the numbers at all positions of a transformed tile.
+typedef std::array<std::array<float, 9>, kPositions> Transform;
+
+// Panels [first, first + count) of `width` outputs: [count, 36, I, width], each position of a panel as gemm.h wants it. Weights are
+// read once: those of kLane outputs and one input stay in registers meanwhile.
+inline void transform_weights(const float* w, int64_t in, const Transform& matrix, int64_t first, int64_t count, int64_t width,
+                              float* to) {
+  const int64_t across = width / kLane;
+  at::parallel_for(0, count * across * in, 64, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
-      const int64_t o = job / in * kLane, i = job % in;
+      const int64_t panel = job / in / across, lane = job / in % across * kLane, i = job % in;
+      const float* source = w + (((first + panel) * width + lane) * in + i) * 9;
       Vector taps[9];
       for (int k = 0; k < 9; ++k)
-        for (int l = 0; l < kLane; ++l) taps[k][l] = source[((o + l) * in + i) * 9 + k];
-      float* to = target + o / width * width * in + i * width + o % width;
-      const float* f = matrix.data();
-      for (int64_t p = 0; p < kPositions; ++p, f += 9, to += in * out) {
-        Vector sum = f[0] * taps[0];
-        for (int k = 1; k < 9; ++k) sum += f[k] * taps[k];
-        store(to, sum);
+        for (int l = 0; l < kLane; ++l) taps[k][l] = source[l * in * 9 + k];
+      float* target = to + (panel * kPositions * in + i) * width + lane;
+      for (const auto& row : matrix) {
+        Vector sum = row[0] * taps[0];
+        for (int k = 1; k < 9; ++k) sum += row[k] * taps[k];
+        store(target, sum);
+        target += in * width;
       }
     }
   });
-  return packed;
 }
 
-inline void check_weights(const at::Tensor& w) {
-  TORCH_CHECK(w.dim() == 4 && w.size(2) == 3 && w.size(3) == 3 && w.size(0) % 16 == 0 && w.size(1) % 16 == 0,
-              "ganinv_ops::winograd: weights are [O, I, 3, 3], O and I multiples of 16");
+// ---- all tiles of a layer --------------------------------------------------------------------------------------------------
+
+constexpr int64_t kGroupBytes = 10 << 20;  // of transformed weights, for the last level of the cache
+constexpr int64_t kBatchBytes = 16 << 20;  // of transformed inputs, likewise
+constexpr int64_t kShareBytes = 1 << 20;   // of them, for each thread, where all weights are one group: for its own cache
+constexpr int64_t kChunkProducts = 1728;   // times the channels of a panel: what a thread makes at once, for its own cache
+
+// A batch of tiles is transformed; then, a group of panels of outputs at a time, so are the weights, and every thread multiplies
+// and transforms back its share of tiles and panels. Many weights are thus read for large batches, few stay for small ones.
+//
+// A Layer has `in` and `out` channels, tiles() of all pictures, and kProducts, the numbers of a transformed tile and a channel, of
+// which rows(p) belong to position p, before(p) to those before it. enter(tile, t, n, to) writes them as tile t of n, numbers of
+// position p from before(p) * n * in on; leave(tile, t, n, from, channel, width) takes products in the same order.
+template <typename Layer>
+void convolve(const Layer& layer, const float* w, const Transform& matrix) {
+  const int64_t in = layer.in, threads = at::get_num_threads(), tiles = layer.tiles();
+  const int64_t width = panel_width(layer.out), panels = layer.out / width, panel_floats = kPositions * in * width;
+  const int64_t bytes = panels * panel_floats * 4 <= kGroupBytes ? kShareBytes * threads : kBatchBytes;
+  const int64_t batch = std::min(tiles, std::max<int64_t>(1, bytes / (Layer::kProducts * in * 4)));
+  const int64_t chunk = std::min({kChunkProducts / Layer::kProducts, batch, std::max(ceil_div(batch, threads), int64_t{6})});
+  const int64_t fit = std::max(kGroupBytes / (panel_floats * 4), ceil_div(threads, ceil_div(batch, chunk)));
+  const int64_t group = std::min(panels, std::max<int64_t>(1, fit));
+  thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
+  const int64_t floats = Layer::kProducts * batch * in + group * panel_floats;
+  if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
+  float *entered = room.mutable_data_ptr<float>(), *weights = entered + Layer::kProducts * batch * in;
+  for (int64_t first = 0; first < tiles; first += batch) {
+    const int64_t n = std::min(batch, tiles - first), chunks = ceil_div(n, chunk);
+    at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) layer.enter(first + t, t, n, entered);
+    });
+    for (int64_t panel = 0; panel < panels; panel += group) {
+      const int64_t count = std::min(group, panels - panel);
+      if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, count, width, weights);
+      at::parallel_for(0, count * chunks, 1, [&](int64_t begin, int64_t end) {
+        std::vector<float> made(Layer::kProducts * chunk * width);
+        for (int64_t job = begin; job < end; ++job) {
+          const int64_t t = job / count * chunk, m = std::min(chunk, n - t), which = job % count;
+          for (int64_t p = 0; p < kPositions; ++p)
+            product(entered + (Layer::before(p) * n + t * Layer::rows(p)) * in, weights + (which * kPositions + p) * in * width,
+                    made.data() + Layer::before(p) * m * width, Layer::rows(p) * m, in, width);
+          for (int64_t i = 0; i < m; ++i) layer.leave(first + t + i, i, m, made.data(), (panel + which) * width, width);
+        }
+      });
+    }
+  }
 }
 
 // What both convolutions read through raw pointers.
-inline void check_layer(const at::Tensor& x, const at::Tensor& w, const at::Tensor& transformed, const at::Tensor& styles) {
-  TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && w.size(1) == x.size(1), "ganinv_ops::winograd: bad arguments");
+inline void check_layer(const at::Tensor& x, const at::Tensor& w, const at::Tensor& styles) {
+  TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && w.size(1) == x.size(1) && w.size(2) == 3 && w.size(3) == 3 &&
+                  w.size(0) % 16 == 0 && w.size(1) % 16 == 0,
+              "ganinv_ops::winograd: weights are [O, I, 3, 3], O and I multiples of 16");
   TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, "ganinv_ops::winograd: float32 or bfloat16");
   TORCH_CHECK_VALUE(styles.sizes() == at::IntArrayRef({x.size(0), x.size(1)}), "styles have shape ", styles.sizes(), "; give [",
                     x.size(0), ", ", x.size(1), "]");
-  TORCH_CHECK(transformed.sizes() == at::IntArrayRef({kPositions, w.size(1), w.size(0)}) && transformed.is_contiguous() &&
-                  transformed.scalar_type() == at::kFloat,
-              "ganinv_ops::winograd: these are no transformed weights");
 }
 
 }  // namespace ganinv

@@ -10,9 +10,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "resample.h"
 #include "winograd.h"
 
 namespace {
@@ -21,11 +19,8 @@ using ganinv::kLane;
 using ganinv::kPositions;
 using ganinv::load_lanes;
 using ganinv::store_lanes;
+using ganinv::Transform;
 using ganinv::Vector;
-
-constexpr int64_t kProducts = 81;         // of a tile and a pair of channels
-constexpr int64_t kCacheBytes = 4 << 20;  // of transformed inputs and products, for each thread
-constexpr int64_t kLeastTiles = 12;       // below, weights are read too often
 
 // ---- transforms of one axis, points 0, 1, -1, 2 and infinity ---------------------------------------------------------------
 
@@ -46,66 +41,42 @@ inline void out_of_tile(const Vector* m, int step, Vector* y) {
   y[3] = difference + 8 * third + m[4 * step];
 }
 
-// [36, 9]: positions (even, even), (even, odd), (odd, even), (odd, odd) of the outputs along y and x.
-std::vector<float> weight_transform(bool flip) {
-  constexpr double kEven[5][3] = {
-      {0, 0, 1.0 / 2}, {-1.0 / 2, 0, -1.0 / 2}, {1.0 / 6, 0, -1.0 / 6}, {1.0 / 3, 0, 1.0 / 6}, {1, 0, 0}};
-  constexpr double kOdd[3] = {0, 1, 0};
-  std::vector<float> matrix;
-  const auto position = [&](const double* y, const double* x) {
+// Positions (even, even), (even, odd), (odd, even), (odd, odd) of the outputs along y and x.
+Transform weight_transform(bool flip) {
+  constexpr double kTaps[6][3] = {{0, 0, 1.0 / 2},     {-1.0 / 2, 0, -1.0 / 2}, {1.0 / 6, 0, -1.0 / 6},
+                                  {1.0 / 3, 0, 1.0 / 6}, {1, 0, 0},               {0, 1, 0}};  // the last is the odd output's
+  Transform matrix;
+  for (int64_t p = 0; p < kPositions; ++p) {
+    const int64_t y = p < 25 ? p / 5 : p < 30 ? p - 25 : 5, x = p < 25 ? p % 5 : p < 30 ? 5 : p - 30;
     for (int64_t tap = 0; tap < 9; ++tap) {
       const int64_t own = flip ? 8 - tap : tap;
-      matrix.push_back(static_cast<float>(y[own / 3] * x[own % 3]));
+      matrix[p][tap] = static_cast<float>(kTaps[y][own / 3] * kTaps[x][own % 3]);
     }
-  };
-  for (const auto& y : kEven)
-    for (const auto& x : kEven) position(y, x);
-  for (const auto& y : kEven) position(y, kOdd);
-  for (const auto& x : kEven) position(kOdd, x);
-  position(kOdd, kOdd);
+  }
   return matrix;
 }
 
 template <typename T>
 struct Layer {
+  static constexpr int64_t kProducts = 81;
+
   const T* x;            // [N, H, W, I]
   T* y;                  // [N, 2 H + 1, 2 W + 1, O]
-  const float* weights;  // of transform_weights
   const float* styles;   // [N, I]
-  int64_t height, width, in, out;
+  int64_t pictures, height, width, in, out;
 
-  int64_t tiles_across() const { return width / 4 + 1; }
-  int64_t tiles() const { return tiles_across() * (height / 4 + 1); }
-
-  // Rows of the matrix of one tile at a position, and the rows before it.
   static int64_t rows(int64_t position) { return position < 25 ? 1 : position < 35 ? 4 : 16; }
   static int64_t before(int64_t position) {
     return position < 25 ? position : position < 35 ? 25 + 4 * (position - 25) : 65;
   }
 
-  // Tiles begin ... end - 1, counted over all pictures.
-  void run(int64_t begin, int64_t end, int64_t at_once) const {
-    const int64_t room = kProducts * std::min(at_once, end - begin);
-    const at::Tensor buffer = at::empty({room * (in + out)}, at::kFloat);
-    float *entered = buffer.mutable_data_ptr<float>(), *made = entered + room * in;
-    for (int64_t first = begin; first < end; first += at_once) {
-      const int64_t n = std::min(at_once, end - first);
-      for (int64_t t = 0; t < n; ++t) enter(first + t, t, n, entered);
-      for (int64_t p = 0; p < kPositions; ++p)
-        ganinv::product(entered + before(p) * n * in, weights + p * in * out, made + before(p) * n * out, rows(p) * n, in, out);
-      for (int64_t t = 0; t < n; ++t) leave(first + t, t, n, made);
-    }
-  }
-
- private:
-  // Where row `row` of tile t of n lies in a buffer of `channels`.
-  static int64_t at(int64_t position, int64_t row, int64_t t, int64_t n, int64_t channels) {
-    return (before(position) * n + t * rows(position) + row) * channels;
-  }
+  int64_t tiles_across() const { return width / 4 + 1; }
+  int64_t tiles_each() const { return tiles_across() * (height / 4 + 1); }
+  int64_t tiles() const { return pictures * tiles_each(); }
 
   void enter(int64_t tile, int64_t t, int64_t n, float* to) const {
-    const int64_t picture = tile / tiles(), top = tile % tiles() / tiles_across() * 4 - 1;
-    const int64_t left = tile % tiles() % tiles_across() * 4 - 1;
+    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4 - 1;
+    const int64_t left = tile % tiles_each() % tiles_across() * 4 - 1;
     const T* from = x + picture * height * width * in;
     for (int64_t c = 0; c < in; c += kLane) {
       const Vector s = ganinv::load(styles + picture * in + c);
@@ -129,17 +100,18 @@ struct Layer {
     }
   }
 
-  void leave(int64_t tile, int64_t t, int64_t n, const float* from) const {
-    const int64_t picture = tile / tiles(), top = tile % tiles() / tiles_across() * 4;
-    const int64_t left = tile % tiles() % tiles_across() * 4, stride = 2 * width + 1;
+  void leave(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
+    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4;
+    const int64_t left = tile % tiles_each() % tiles_across() * 4, stride = 2 * width + 1;
     T* to = y + picture * (2 * height + 1) * stride * out;
     const int64_t even_rows = std::min<int64_t>(4, height + 1 - top), odd_rows = std::min<int64_t>(4, height - top);
     const int64_t even_columns = std::min<int64_t>(4, width + 1 - left), odd_columns = std::min<int64_t>(4, width - left);
     const auto put = [&](int64_t row, int64_t column, int64_t c, Vector v) {
       store_lanes(to + ((2 * top + row) * stride + 2 * left + column) * out + c, v);
     };
-    for (int64_t c = 0; c < out; c += kLane) {
-      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + at(position, row, t, n, out) + c); };
+    for (int64_t l = 0; l < panel; l += kLane) {
+      const int64_t c = channel + l;
+      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + at(position, row, t, n, panel) + l); };
       Vector m[25], half[20], line[4];
       for (int64_t p = 0; p < 25; ++p) m[p] = made(p, 0);
       for (int64_t j = 0; j < 5; ++j) out_of_tile(m + j, 5, half + 4 * j);  // half[4 j + i]
@@ -160,31 +132,28 @@ struct Layer {
       }
     }
   }
+
+ private:
+  // Where row `row` of tile t of n lies among numbers of `channels`.
+  static int64_t at(int64_t position, int64_t row, int64_t t, int64_t n, int64_t channels) {
+    return (before(position) * n + t * rows(position) + row) * channels;
+  }
 };
 
-at::Tensor winograd_up_weights(const at::Tensor& w, bool flip) {
-  ganinv::check_weights(w);
-  return ganinv::transform_weights(w, weight_transform(flip));
-}
-
-at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const std::optional<at::Tensor>& transformed,
-                       const at::Tensor& styles, bool flip) {
+at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const at::Tensor& styles, bool flip) {
+  ganinv::check_layer(x, w, styles);
   const int64_t in = x.size(1), out = w.size(0);
-  const at::Tensor weights = transformed ? *transformed : winograd_up_weights(w, flip);
-  ganinv::check_layer(x, w, weights, styles);
   at::Tensor y = at::empty({x.size(0), out, 2 * x.size(2) + 1, 2 * x.size(3) + 1},
                            x.options().memory_format(at::MemoryFormat::ChannelsLast));
   if (y.numel() == 0) return y;
   ganinv::large_pages(y);
-  const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast), s = styles.to(at::kFloat).contiguous();
+  const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor weights = w.to(at::kFloat).contiguous(), s = styles.to(at::kFloat).contiguous();
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), weights.const_data_ptr<float>(),
-                         s.const_data_ptr<float>(), x.size(2), x.size(3), in, out};
-    const int64_t tiles = x.size(0) * layer.tiles(), share = ganinv::ceil_div(tiles, at::get_num_threads());
-    const int64_t fits = kCacheBytes / (kProducts * static_cast<int64_t>(sizeof(float)) * (in + out));
-    const int64_t at_once = std::min(std::max(kLeastTiles, fits / ganinv::kRows * ganinv::kRows), share);
-    at::parallel_for(0, tiles, at_once, [&](int64_t begin, int64_t end) { layer.run(begin, end, at_once); });
+    const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), s.const_data_ptr<float>(), x.size(0), x.size(2),
+                         x.size(3), in, out};
+    ganinv::convolve(layer, weights.const_data_ptr<float>(), weight_transform(flip));
   };
   if (x.scalar_type() == at::kFloat)
     run(0.0f);
@@ -195,11 +164,4 @@ at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const std::opti
 
 }  // namespace
 
-TORCH_LIBRARY_FRAGMENT(ganinv_ops, m) {
-  m.def("winograd_up_weights(Tensor weight, bool flip_weight) -> Tensor");
-}
-
-TORCH_LIBRARY_IMPL(ganinv_ops, CPU, m) {
-  m.impl("winograd_up", &winograd_up);
-  m.impl("winograd_up_weights", &winograd_up_weights);
-}
+TORCH_LIBRARY_IMPL(ganinv_ops, CPU, m) { m.impl("winograd_up", &winograd_up); }
