@@ -50,7 +50,7 @@ _NEEDED = ("torchmetrics", "sklearn", "matplotlib", "markdown")
 @click.option(
     "--features",
     metavar="FILE",
-    help="TorchScript network for FID, KID, P-/U-IDS, like Inception; it runs as a program. Default: the judge.",
+    help="TorchScript network for FID, KID, P-/U-IDS, like Inception; it is run. Default: the judge.",
 )
 @click.option("--edits", type=click.IntRange(min=0), default=200, show_default=True, help="Pictures edited.")
 @click.option("--strength", type=Finite(0), default=2.0, show_default=True, help="Of edits, either way.")

@@ -31,8 +31,8 @@ class Swept:
     """A portrait with one attribute to hide.
 
     picture: uint8 (R, R, 3). hole: bool (R, R). redrawn: uint8 (L, R, R, 3), the same portrait with the
-    attribute drawn afresh, one draw from each of L equal parts of its distribution. values: [L], what was
-    drawn.
+    attribute drawn afresh: one draw from each of L equal parts of its distribution, in random order. values:
+    [L], what was drawn.
     """
 
     picture: np.ndarray
@@ -44,7 +44,7 @@ class Swept:
 def sweep(attribute: str, series: int, index: int, size: int, count: int, seed: int) -> Swept:
     """Portrait `index` of a series with the hole of `attribute`, and `count` redraws."""
     rng = np.random.default_rng(sample_seed(seed, index))
-    levels = np.concatenate([(np.arange(count) + rng.uniform(size=count)) / count, _ENDS])
+    levels = np.concatenate([rng.permutation((np.arange(count) + rng.uniform(size=count)) / count), _ENDS])
     values = TABLE[attribute].from_gaussian(torch.special.ndtri(torch.from_numpy(levels))).float()
     own = sample_attributes(1, series, index)
     portraits = {name: value.repeat(len(values) + 1) for name, value in own.items()}

@@ -38,11 +38,14 @@ FIGURES = {
         "KID, the generator's own samples", -1, "no picture, no hole: what G itself gives"
     ),
     "kid_truth": Figure("KID, the true pictures", -1, "the floor: other pictures of the same kind"),
-    "kid_ratio": Figure("KID, raw outputs over generator's samples", -1, "1: as good as G itself"),
+    "kid_ratio": Figure(
+        "KID, raw outputs over generator's samples", -1, "1: as good as G; told where G's interval is above 0"
+    ),
     "fid_raw": Figure("FID, raw outputs", -1, "the first sample of each picture"),
     "fid_composite": Figure("FID, composites", -1, "the first sample of each picture"),
     "fid_generator": Figure("FID, the generator's own samples", -1, "as many as pictures"),
     "fid_truth": Figure("FID, the true pictures", -1, "the floor at this number of pictures"),
+    "fid_ratio": Figure("FID, raw outputs over generator's samples", -1, "1: as good as G itself"),
     "p_ids": Figure(
         "P-IDS", 1, "share of first composites that look more real than their truth; 0.5 at best"
     ),
@@ -102,7 +105,9 @@ def distances(measured: Arrays, others: dict[str, torch.Tensor], *, paired: bool
     for name, drawn in alone.items():
         figures[f"kid_{name}"] = kid(drawn[:, None], reference, replicates=replicates)
         figures[f"fid_{name}"] = fid(drawn, reference, replicates=max(replicates // 10, 1))
-    figures["kid_ratio"] = _ratio(figures["kid_raw"], figures["kid_generator"])
+    for kind in ("kid", "fid"):
+        if figures[f"{kind}_generator"].low > 0:
+            figures[f"{kind}_ratio"] = _ratio(figures[f"{kind}_raw"], figures[f"{kind}_generator"])
     return figures
 
 
