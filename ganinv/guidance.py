@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ganinv.inversion import Inversion
 from ganinv.method import GuidedMethod
 
 LAYER_GROUPS = ("coarse", "middle", "fine")
+K = TypeVar("K")
 _RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 
 
@@ -116,8 +118,8 @@ def same_picture(first: Inversion, second: Inversion) -> bool:
     return all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
 
 
-def _all_between(first: Mapping, second: Mapping, part: Tensor) -> dict:
-    """Of tensors by name; one that is missing on one side is 0 there, as both kinds are added to something."""
+def _all_between(first: Mapping[K, Tensor], second: Mapping[K, Tensor], part: Tensor) -> dict[K, Tensor]:
+    """Of tensors by name; one that a side lacks is 0 there, as all of them are added to something."""
     named = {**second, **first}
     zeros = {name: torch.zeros_like(tensor) for name, tensor in named.items()}
     pairs = {name: (first.get(name, zero), second.get(name, zero)) for name, zero in zeros.items()}

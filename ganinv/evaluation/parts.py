@@ -74,17 +74,27 @@ class Parts:
 
 
 def _joined(paths: list[Path]) -> Arrays:
-    parts: dict[str, list[np.ndarray]] = {}
+    """The arrays [n, ...] of all stretches, one after the other; a name that one lacks is NaN there."""
+    stretches: list[Arrays] = []
     for path in paths:
         with np.load(path, allow_pickle=False) as loaded:
-            for name in loaded.files:
-                parts.setdefault(name, []).append(loaded[name])
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+            stretches.append({name: loaded[name] for name in loaded.files})
+    names = {name: array for stretch in stretches for name, array in stretch.items()}
+    counts = [len(next(iter(stretch.values()))) for stretch in stretches]
+    return {
+        name: np.concatenate(
+            [
+                stretch.get(name, np.full((count, *like.shape[1:]), np.nan))
+                for stretch, count in zip(stretches, counts, strict=True)
+            ]
+        )
+        for name, like in names.items()
+    }
 
 
 def stacked(rows: list[Arrays]) -> Arrays:
     """Arrays of single items as arrays [n, ...]; a name that one item lacks is NaN there."""
-    names = {name: row[name] for row in rows for name in row}
+    names = {name: array for row in rows for name, array in row.items()}
     return {
         name: np.stack([row.get(name, np.full(like.shape, np.nan)) for row in rows])
         for name, like in names.items()
