@@ -104,6 +104,8 @@ def command(
     _check_installed()
     settings = EvaluationSettings(**asked)
     rows = {str(folder): _report_of(folder) for folder in beside}
+    if settings.series is None and settings.features is None:
+        click.echo("Note: the judge knows portraits only; for other pictures give --features FILE", err=True)
     generator = _generator(backbone, weights, device, precision)
     completer = _completer(method, generator, weights, options)
 

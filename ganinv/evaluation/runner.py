@@ -10,7 +10,10 @@ import numpy as np
 import torch
 
 from ganinv.backbones.base import Backbone
+from ganinv.backbones.loading import DEFAULT, find_model
+from ganinv.checkpoints import sha256_file
 from ganinv.editing.directions import load_directions
+from ganinv.errors import UsageError
 from ganinv.evaluation import summary
 from ganinv.evaluation.card import card, identity
 from ganinv.evaluation.completers import Completer, MethodCompleter, generator_pictures
@@ -81,16 +84,16 @@ def open_bench(
     if generator is None:
         raise ValueError("give the backbone whose size and samples are to be used")
     pictures = open_pictures(settings, generator.resolution, completer.content)
+    if len(pictures) < 2:
+        raise UsageError(f"one picture ({pictures.about}) says nothing of a method; give 2 or more")
     holes = HoleSet(settings.masks, settings.seed, generator.resolution, completer.content)
     return Bench(completer, generator, settings, pictures, holes, _instruments(settings, generator))
 
 
 def _instruments(settings: EvaluationSettings, backbone: Backbone) -> Instruments:
-    from ganinv.backbones.loading import find_model
-    from ganinv.checkpoints import sha256_file
-
-    judge = load_judge()
-    own = judge_features(judge, sha256_file(find_model(backbone_domain(), "judge")))
+    path = find_model(DEFAULT, "judge")
+    judge = load_judge(path)
+    own = judge_features(judge, sha256_file(path))
     given = scripted_features(settings.features) if settings.features else None
     readable = settings.series is not None or backbone.name.startswith(_DOMAIN)
     edits = {}
@@ -99,13 +102,6 @@ def _instruments(settings: EvaluationSettings, backbone: Backbone) -> Instrument
         edits = {name: edit for name, edit in known.items() if name in READ_AS}
     perceptual = own if readable or given is None else given
     return Instruments(given or own, perceptual, judge if readable else None, edits)
-
-
-def backbone_domain() -> str:
-    """Name of the backbone whose domain the judge knows."""
-    from ganinv.backbones.loading import DEFAULT
-
-    return DEFAULT
 
 
 def _measured(bench: Bench, parts: Parts, progress: Progress | None) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def test_a_method_beside_a_filler(bench: Any) -> None:
 
 
 def test_options_of_the_method_are_in_the_card(bench: Any) -> None:
-    result = bench.run("evaluate", "--method", "optimize", "--option", "perceptual=pixels", "--option", "steps=1",
-                       "--option", "candidates=2", *bench.tiny[2:], *QUICK, "--edits", 0, "--out", "o")  # fmt: skip
+    options = ("perceptual=pixels", "steps=1", "candidates=2")
+    method = ("--method", "optimize", *(part for option in options for part in ("--option", option)))
+    result = bench.run("evaluate", *method, *bench.tiny[2:], *QUICK, "--edits", 0, "--out", "o")
     assert result.exit_code == 0, result.stderr
     card = json.loads(Path("o/report.json").read_text())["card"]
     assert card["method"]["options"] == {"perceptual": "pixels", "steps": "1", "candidates": "2"}

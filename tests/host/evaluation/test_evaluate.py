@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ def test_a_folder_is_its_own_reference(fake_backbone: Any, tmp_path: Path) -> No
     report = evaluate(filler("mean-colour"), asked, tmp_path / "out", backbone=fake_backbone)
     assert report["card"]["protocol"]["count"] == 12 and "attributes" not in report
     assert "kid_truth" not in report["figures"] and report["figures"]["psnr"]["value"] > 100
+    with pytest.raises(UsageError, match=r"one picture \(1 of 12 pictures of a folder.*give 2 or more"):
+        evaluate(filler("mean-colour"), replace(asked, count=1), tmp_path / "o", backbone=fake_backbone)
     with pytest.raises(InputError, match="holds no pictures"):
         (tmp_path / "empty").mkdir()
         open_pictures(settings(data=str(tmp_path / "empty")), 8, None)
