@@ -30,6 +30,7 @@ def kernel(u: Tensor, v: Tensor) -> float:
     return float((u.double() @ v.double() / len(u) + 1) ** 3)
 
 
+@pytest.mark.filterwarnings("ignore:.*save all extracted features")
 def test_kid_is_that_of_torchmetrics() -> None:
     x, y = draw(0, 40, 6), draw(1, 40, 6) + 0.3
     theirs = KernelInceptionDistance(feature=Given(), subsets=1, subset_size=40)
