@@ -28,13 +28,8 @@ INSTALL = [
 
 EXTRAS = {
     "align": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
-    "train": [
-        "lightning-fabric>=2.4",
-        "scikit-learn>=1.4",
-        "tensorboard>=2.16",
-        "matplotlib>=3.8",
-        "torchmetrics>=1.4",
-    ],
+    "train": ["lightning-fabric>=2.4", "scikit-learn>=1.4", "tensorboard>=2.16"],
+    "evaluate": ["markdown>=3.5", "matplotlib>=3.8", "scikit-learn>=1.4", "torchmetrics>=1.4"],
     "app": ["gradio>=5"],
     "test": [
         "pytest>=8",

@@ -37,9 +37,12 @@ from ganinv.errors import (
     UnknownNameError,
     UsageError,
 )
+from ganinv.evaluation.runner import evaluate
+from ganinv.evaluation.settings import EvaluationSettings
+from ganinv.guidance import morph, reference_codes
 from ganinv.images import composite, to_tensor, to_uint8, write_png
 from ganinv.inversion import Inversion, render
-from ganinv.method import InversionMethod
+from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.plugins import plugin_reports, registry
 
 __all__ = [
@@ -49,7 +52,9 @@ __all__ = [
     "ConfigError",
     "Direction",
     "Edit",
+    "EvaluationSettings",
     "GanInvError",
+    "GuidedMethod",
     "InputError",
     "Inversion",
     "InversionMethod",
@@ -61,14 +66,17 @@ __all__ = [
     "bundled_models",
     "composite",
     "edit",
+    "evaluate",
     "load_backbone",
     "load_direction",
     "load_directions",
     "load_method",
     "method_names",
+    "morph",
     "open_picture",
     "plugin_reports",
     "read_directions",
+    "reference_codes",
     "render",
     "to_tensor",
     "to_uint8",

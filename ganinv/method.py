@@ -114,3 +114,31 @@ class InversionMethod(ABC):
         if tuple(holes.shape) != shape:
             raise UsageError(f"holes are {list(holes.shape)}; {self.name} needs {list(shape)}, 1 = erased")
         return (holes.to(images.device) > 0.5).to(images.dtype)
+
+
+class GuidedMethod(InversionMethod):
+    """A method whose samples listen to random codes, which a caller may replace: by those of a reference
+    picture, of another layer range, of a step between samples. See `ganinv.api.reference_codes`.
+    """
+
+    @abstractmethod
+    def invert(
+        self,
+        images: Tensor,
+        holes: Tensor | None = None,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        truncation: float = 1.0,
+        w_rand: Tensor | None = None,
+    ) -> Inversion:
+        """See `InversionMethod.invert`.
+
+        Args:
+            w_rand: codes (K, num_ws, w_dim) or (N, K, num_ws, w_dim) to listen to instead of random ones;
+                `truncation` is then ignored.
+        """
+
+    @abstractmethod
+    def random_codes(self, samples: int, seed: int, truncation: float = 1.0) -> Tensor:
+        """The random codes (samples, num_ws, w_dim) that `invert` would listen to."""

@@ -57,7 +57,7 @@ from ganinv.images import (
 )
 from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
-from ganinv.method import InversionMethod, check_label
+from ganinv.method import GuidedMethod, InversionMethod, check_label
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 
@@ -74,6 +74,7 @@ __all__ = [
     "EqualConv2d",
     "EqualLinear",
     "GanInvError",
+    "GuidedMethod",
     "IRSEBody",
     "IRSEConfig",
     "Injection",

@@ -21,8 +21,8 @@ from torch import Tensor
 from ganinv.parts import (
     Backbone,
     CheckpointError,
+    GuidedMethod,
     Inversion,
-    InversionMethod,
     UsageError,
     backbone_record,
     check_label,
@@ -56,7 +56,7 @@ class DiverseInpaintConfig:
             raise UsageError(f"a chunk of {self.chunk} pictures is not possible; give 1 or more")
 
 
-class DiverseInpaint(InversionMethod):
+class DiverseInpaint(GuidedMethod):
     """Encoder, gated mixing with random codes, skip features; one encoder pass serves all samples."""
 
     name = "diverse-inpaint"

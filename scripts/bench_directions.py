@@ -13,7 +13,6 @@ import argparse
 from typing import Any
 
 import torch
-from measure import READ_AS as EDITED
 from torch import Tensor
 
 from ganinv.api import load_backbone
@@ -21,6 +20,7 @@ from ganinv.editing.attributes import codes_of_seeds
 from ganinv.editing.directions import load_directions
 from ganinv.editing.fit import fit_boundary, project_out
 from ganinv.metrics.judge import load_judge
+from ganinv.metrics.readings import READ_AS as EDITED
 
 READ_AS = {name: attribute for name, attribute in EDITED.items() if name != "glasses"}  # hardly any has them
 STEP = 2.0

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ganinv.metrics.judge import Judge, JudgeConfig, r2_and_auc
+from ganinv.metrics.judge import Judge, JudgeConfig
+from ganinv.metrics.readings import r2_and_auc
 
 # What may differ between two pictures of one person.
 CIRCUMSTANCES = (

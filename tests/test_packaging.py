@@ -88,7 +88,7 @@ def test_entry_points_and_python_version() -> None:
     assert points["ganinv.methods", "diverse-inpaint"] == "plugin_ganinpaint.method:build"
     assert distribution.metadata["Requires-Python"] == ">=3.10"
     extras = set(distribution.metadata.get_all("Provides-Extra") or [])
-    assert extras == {"align", "train", "app", "test", "all"}
+    assert extras == {"align", "train", "evaluate", "app", "test", "all"}
 
 
 def test_version_is_stated_once() -> None:

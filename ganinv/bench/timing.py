@@ -1,9 +1,12 @@
-"""Wall time of a call."""
+"""Wall time of a call, and the machine it was measured on."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -18,3 +21,16 @@ def least_seconds(call: Callable[[], object], repeat: int) -> float:
     call()
     call()
     return min(seconds(call) for _ in range(repeat))
+
+
+def machine_name() -> str:
+    """The processor and the number of its cores."""
+    try:
+        names = {
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        }
+    except OSError:
+        names = set()
+    return f"{', '.join(sorted(names)) or platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -62,11 +62,12 @@ def command(
     import torch
 
     from ganinv.bench.race import ceilings
+    from ganinv.bench.timing import machine_name
 
     if what != "ops":
         _check(what, **given)
     threads = threads or torch.get_num_threads()
-    machine, rates = _machine(), ceilings(threads)
+    machine, rates = machine_name(), ceilings(threads)
     click.echo(f"{machine}, {threads} threads, torch {torch.__version__}")
     click.echo(
         f"ceilings: {rates['float32']:.0f} GFLOP/s float32, {rates['bfloat16']:.0f} bfloat16, "
@@ -187,18 +188,3 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     axes.barh(names[::-1], [row["median"] for row in ran][::-1])
     axes.set_xlabel("seconds, median; shorter is better")
     atomic_write(path, lambda stream: figure.savefig(stream, format=path.suffix[1:] or "png"))
-
-
-def _machine() -> str:
-    import os
-    import platform
-
-    try:
-        names = {
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        }
-    except OSError:
-        names = set()
-    return f"{', '.join(sorted(names)) or platform.processor() or platform.machine()}, {os.cpu_count()} cores"

@@ -6,6 +6,7 @@ import glob
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 INVERSION_SUFFIX = ".inversion.safetensors"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+_LINE_SECONDS = 10.0  # between lines of progress that go to a file
 
 T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -280,6 +283,43 @@ def counted(items: Iterable[T], total: int) -> Iterator[T]:
         for item in items:
             yield item
             advance()
+
+
+@contextmanager
+def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function to call with a stage, its items done and in all: a bar with the time left for each stage on
+    a terminal, else a line now and then.
+    """
+    if not sys.stderr.isatty():
+        yield _stage_lines()
+        return
+    with _bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield progress
+
+
+def _stage_lines() -> Callable[[str, int, int], None]:
+    """Tells a stage's first and last items, and every `_LINE_SECONDS` between, on stderr."""
+    begun: dict[str, tuple[float, int]] = {}
+    last = [0.0]
+
+    def progress(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start, before = begun.setdefault(stage, (now, done))
+        if before != done and done < total and now - last[0] < _LINE_SECONDS:
+            return
+        last[0] = now
+        left = (now - start) / (done - before) * (total - done) if done > before else None
+        told = f", about {left:.0f} s left" if left and done < total else ""
+        click.echo(f"{stage}: {done} of {total}{told}", err=True)
+
+    return progress
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
-from ganinv.errors import CheckpointError, UsageError
+from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,11 +199,14 @@ class Editor:
     def _inversion(self, job: Job) -> tuple[Inversion, Backbone]:
         """The inversion that a file holds, with its backbone, or that of a picture."""
         from ganinv.api import Inversion
+        from ganinv.cli.machine import backbone_of
         from ganinv.inversion import check_backbone
 
         if job.path.name.endswith(".safetensors"):
             inversion = Inversion.load(job.path)
-            backbone = self.open(self.backbone) if self.backbone else self._named(job, inversion)
+            backbone = (
+                self.open(self.backbone) if self.backbone else self.open(backbone_of(inversion, job.path))
+            )
             check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
             self.edits(backbone)
             return inversion, backbone
@@ -213,18 +216,6 @@ class Editor:
         inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
         warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
         return inversion, method.backbone
-
-    def _named(self, job: Job, inversion: Inversion) -> Backbone:
-        """The backbone of an inversion, by its digest. Raises CheckpointError where it is not at hand."""
-        from ganinv.backbones.loading import find_by_digest
-
-        path = find_by_digest(str(inversion.backbone.get("sha256")), "generator")
-        if path is None:
-            raise CheckpointError(
-                f"{job.path} was made with the backbone {inversion.backbone.get('name')!r}, which is neither "
-                "in the package nor in your store: type --backbone FILE"
-            )
-        return self.open(str(path))
 
     def _open(self, name: str) -> Backbone:
         from ganinv.cli.machine import open_backbone

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganinv.errors import UsageError
+from ganinv.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from ganinv.api import Backbone
+    from ganinv.api import Backbone, Inversion
 
 
 def open_backbone(name_or_path: str, device: str, precision: str) -> Backbone:
@@ -28,6 +28,23 @@ def open_backbone_of(weights: str | Path | None, device: str, precision: str) ->
     from ganinv.backbones.loading import load_backbone_of
 
     return _in_precision(load_backbone_of(weights, device=_picked(device)), precision)
+
+
+def backbone_of(inversion: Inversion, path: Path) -> str:
+    """The file of the backbone that the inversion in `path` was made with, found by its digest.
+
+    Raises:
+        CheckpointError: it is not at hand.
+    """
+    from ganinv.backbones.loading import find_by_digest
+
+    found = find_by_digest(str(inversion.backbone.get("sha256")), "generator")
+    if found is None:
+        raise CheckpointError(
+            f"{path} was made with the backbone {inversion.backbone.get('name')!r}, which is neither "
+            "in the package nor in your store: type --backbone FILE"
+        )
+    return str(found)
 
 
 def _picked(device: str) -> str:

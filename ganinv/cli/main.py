@@ -26,7 +26,9 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ER
 COMMANDS = {
     "invert": ("ganinv.cli.invert:command", "Complete pictures with erased parts, or invert whole ones."),
     "edit": ("ganinv.cli.edit:command", "Move inversions or pictures along directions (age, smile, ...)."),
+    "morph": ("ganinv.cli.morph:command", "Go from one completion to another in steps."),
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
+    "evaluate": ("ganinv.cli.evaluate:command", "Measure a method: quality, diversity, edits, calibration."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),
     "directions": ("ganinv.cli.directions:command", "List, keep and fit editing directions."),
     "models": ("ganinv.cli.models:command", "List, inspect, convert, add and remove models."),

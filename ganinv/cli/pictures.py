@@ -78,6 +78,18 @@ picture_options = options(
         show_default=True,
         help="From 1, all variety, to 0, the mean.",
     ),
+    click.option(
+        "--reference",
+        type=click.Path(path_type=Path),
+        metavar="PICTURE",
+        help="Fill after this picture: its code takes the place of the random ones.",
+    ),
+    click.option(
+        "--layers",
+        multiple=True,
+        metavar="coarse|middle|fine|FIRST-LAST",
+        help="Where --reference speaks; random codes elsewhere. Repeatable; default: everywhere.",
+    ),
 )
 
 
@@ -98,10 +110,12 @@ class PictureSettings:
     samples: int
     seed: int
     truncation: float
+    reference: Path | None
+    layers: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As a dict for --json."""
-        return asdict(self)
+        return {**asdict(self), "reference": None if self.reference is None else str(self.reference)}
 
 
 def open_generator(settings: PictureSettings, backbone: str | None, device: str, precision: str) -> Backbone:
@@ -119,7 +133,8 @@ def open_generator(settings: PictureSettings, backbone: str | None, device: str,
 def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -> InversionMethod:
     """The method that the options name, with its refiner if any.
 
-    Raises what `ganinv.api.load_method` raises, and ConfigError.
+    Raises what `ganinv.api.load_method` raises, and ConfigError; UsageError, where it cannot listen to
+    --reference.
     """
     from ganinv.api import load_method
 
@@ -130,11 +145,29 @@ def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -
         raise UsageError("--refine-option needs --refine: type --refine pti as well")
     refine = _parsed(settings.refine, settings.refine_options, refiner=True) if settings.refine else {}
     method = load_method(settings.method, backbone=backbone, **options)
+    _check_reference(settings, method, report)
     if settings.samples > 1 and not method.diverse:
         report.note(f"Note: {method.name} has one answer: all {settings.samples} samples are the same")
     if settings.refine is None:
         return method
     return load_method(settings.refine, backbone=backbone, **(refine | {"embedder": method}))
+
+
+def _check_reference(settings: PictureSettings, method: InversionMethod, report: Report) -> None:
+    from ganinv.guidance import layer_rows
+    from ganinv.method import GuidedMethod
+
+    if settings.layers and settings.reference is None:
+        raise UsageError("--layers says where a reference speaks: type --reference PICTURE as well")
+    if settings.reference is None:
+        return
+    if settings.refine is not None:
+        raise UsageError("--reference does not go with --refine: type one of them")
+    if not isinstance(method, GuidedMethod):
+        raise UsageError(f"method {method.name!r} listens to no reference; type --method diverse-inpaint")
+    layer_rows(settings.layers, method.backbone.num_ws)
+    if settings.samples > 1 and not settings.layers:
+        report.note("Note: the reference speaks everywhere, so all samples are the same; see --layers")
 
 
 def _parsed(name: str, pairs: Sequence[str], refiner: bool = False) -> dict[str, Any]:
@@ -222,9 +255,36 @@ def invert_opened(
             samples=settings.samples,
             seed=settings.seed,
             truncation=settings.truncation,
+            **_guidance(method, settings),
         )
     asked = {"mask": mask_label(settings.mask), "mask_polarity": settings.mask_polarity, "fit": settings.fit}
+    if settings.reference is not None:
+        asked |= {"reference": settings.reference.name, "layers": ",".join(settings.layers) or "all"}
     return replace(inversion, content=opened.content, options={**inversion.options, **asked, **extra})
+
+
+def _guidance(method: InversionMethod, settings: PictureSettings) -> dict[str, Tensor]:
+    """What `invert` is given beside the picture: the codes of --reference, if any.
+
+    Raises:
+        InputError: a reference that cannot be used.
+    """
+    from ganinv.api import open_picture, reference_codes
+    from ganinv.method import GuidedMethod
+
+    if settings.reference is None or not isinstance(method, GuidedMethod):
+        return {}
+    content = settings.content or method.content
+    shown = open_picture(settings.reference, method.backbone.resolution, fit=settings.fit, content=content)
+    codes = reference_codes(
+        method,
+        shown.image.to(_device_of(method)),
+        layers=settings.layers,
+        samples=settings.samples,
+        seed=settings.seed,
+        truncation=settings.truncation,
+    )
+    return {"w_rand": codes}
 
 
 def warn_if_foreign(raw: Tensor, opened: OpenedPicture, job: Job, report: Report) -> None:

@@ -8,7 +8,7 @@ user's, or pixels and their differences at several sizes ("pixels").
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,11 +18,10 @@ from torch import Tensor
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models
 from ganinv.errors import UsageError
-from ganinv.metrics.judge import Judge, load_judge
+from ganinv.metrics.judge import load_judge
+from ganinv.metrics.perceptual import Features, feature_distance, weighted_mean
 
 _SMALLEST = 8  # px: below it a mean over visible pixels says nothing that the sizes above do not
-
-Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 class VisibleLoss:
@@ -54,12 +53,6 @@ class VisibleLoss:
         return feature_distance(self.features(drawn), filled, visible)
 
 
-def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean [M] of `values` [M, C, H, W] with `weight` [1 or M, 1, H, W]; 0 where nothing weighs."""
-    total = (values * weight).flatten(1).sum(1)
-    return total / (weight.flatten(1).sum(1) * values.shape[1]).clamp(min=1e-6)
-
-
 def pixel_pyramid(drawn: Tensor, target: Tensor, visible: Tensor) -> Tensor:
     """Mean absolute difference [M] of pixels and of their steps to the right and down, over sizes R, R/2, ...
 
@@ -77,23 +70,6 @@ def pixel_pyramid(drawn: Tensor, target: Tensor, visible: Tensor) -> Tensor:
         seen = F.avg_pool2d(visible, 2)
         drawn, target = (F.avg_pool2d(x * visible, 2) / seen.clamp(min=1e-6) for x in (drawn, target))
         visible = seen
-
-
-def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], visible: Tensor) -> Tensor:
-    """Squared difference [M] of features, summed over layers.
-
-    Maps [M, C, h, w] are brought to unit length at each place (as LPIPS does) and averaged over the visible
-    places; vectors [M, D] are compared as they are.
-    """
-    total = a[0].new_zeros(len(a[0]))
-    for x, y in zip(a, b, strict=True):
-        if x.ndim == 4:
-            weight = F.adaptive_avg_pool2d(visible, (x.shape[2], x.shape[3]))
-            apart = (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1, keepdim=True)
-            total = total + weighted_mean(apart, weight)
-        else:
-            total = total + (x - y).flatten(1).square().sum(1)
-    return total
 
 
 def perceptual_features(perceptual: str, backbone: Backbone) -> tuple[Features | None, str]:
@@ -116,25 +92,13 @@ def perceptual_features(perceptual: str, backbone: Backbone) -> tuple[Features |
         if fitting:
             judge = load_judge(fitting[0]).to(device)
             if judge.config.resolution == backbone.resolution:
-                return _judge_features(judge), "judge"
+                return judge.maps, "judge"
         if perceptual == "auto":
             return None, "pixels"
         raise UsageError(
             f"no judge is known for the backbone {backbone.name!r}: type perceptual=pixels, or give a file"
         )
     return _scripted(Path(perceptual), backbone), Path(perceptual).name
-
-
-def _judge_features(judge: Judge) -> Features:
-    def features(images: Tensor) -> list[Tensor]:
-        x, maps = judge.stem(images), []
-        for index, stage in enumerate(judge.stages):
-            x = stage(x)
-            if index % 2 == 1:  # the end of each size
-                maps.append(F.silu(x))
-        return maps
-
-    return features
 
 
 def _scripted(path: Path, backbone: Backbone) -> Features:

@@ -10,7 +10,6 @@ in docs/results.md, with what it has been used for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -88,13 +87,22 @@ class Judge(nn.Module):
         self.register_buffer("std", torch.ones(len(config.names)))
 
     def features(self, images: Tensor) -> Tensor:
-        """Features `[N, 384]` for KID and perceptual distances. Raises ValueError where the size is not
+        """Features `[N, 384]` for distances of distributions. Raises ValueError where the size is not
         the network's.
         """
         side = self.config.resolution
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"pictures of shape {tuple(images.shape)}; expected [N, 3, {side}, {side}]")
         return F.silu(self.hidden(F.silu(self.stages(self.stem(images))).flatten(1)))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps [N, C, h, w] at the end of each size, for perceptual distances."""
+        x, found = self.stem(images), []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index % 2 == 1:
+                found.append(F.silu(x))
+        return found
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised readings `[N, A]` and unit identity codes `[N, identity_dim]`."""
@@ -125,48 +133,3 @@ def load_judge(name_or_path: Path | str = "portraits-64") -> Judge:
     judge = Judge(JudgeConfig.from_json(checkpoint.config))
     load_weights(judge, checkpoint.tensors, source=str(path))
     return judge.eval().requires_grad_(False)
-
-
-def kid(a: Tensor, b: Tensor, *, subsets: int = 50, size: int = 500, seed: int = 0) -> tuple[float, float]:
-    """Kernel inception distance (Binkowski et al. 2018) of two sets of features `[N, D]`: mean and standard
-    error over subsets.
-
-    Cubic polynomial kernel, unbiased estimate; with the judge's features the figures compare only with each
-    other.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    size = min(size, len(a), len(b))
-    values = []
-    for _ in range(subsets):
-        x = a[torch.randperm(len(a), generator=generator)[:size]].double()
-        y = b[torch.randperm(len(b), generator=generator)[:size]].double()
-        kxx, kyy, kxy = (_polynomial(p, q) for p, q in ((x, x), (y, y), (x, y)))
-        within = (kxx.sum() - kxx.trace() + kyy.sum() - kyy.trace()) / (size * (size - 1))
-        values.append(within - 2 * kxy.mean())
-    stacked = torch.stack(values)
-    return stacked.mean().item(), (stacked.std() / subsets**0.5).item()
-
-
-def _polynomial(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def r2_and_auc(readings: Tensor, truth: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """How well `readings` `[N, A]` follow `truth` `[N, A]`: R2, or the area under the ROC curve where the
-    truth has two values.
-    """
-    scores = {}
-    for i, name in enumerate(names):
-        value, reading = truth[:, i].double(), readings[:, i].double()
-        levels = value.unique()
-        if len(levels) == 2:
-            positive = value == levels[1]
-            ranks = torch.empty_like(value)
-            ranks[reading.argsort()] = torch.arange(1, len(value) + 1, dtype=value.dtype)
-            n1, n0 = positive.sum(), (~positive).sum()
-            scores[name] = ((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)).item()
-        else:
-            scores[name] = (
-                1 - (reading - value).square().sum() / (value - value.mean()).square().sum()
-            ).item()
-    return scores

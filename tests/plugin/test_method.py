@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import pytest
 import torch
 
-from ganinv.api import load_method
+from ganinv.api import load_method, reference_codes
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import load_backbone
+from ganinv.cli.main import main
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
+from ganinv.images import to_uint8, write_png
 from ganinv.inversion import Inversion
 from ganinv.store import add_model
 from ganinv.testing import check_method
@@ -207,3 +210,39 @@ def test_shipped_weights_fit_the_shipped_backbone() -> None:
     result = method.invert(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64), samples=2)
     assert result.options["stage"] == 2 and method.render(result).shape == (1, 2, 3, 64, 64)
     assert shipped.stat().st_size <= 16e6
+
+
+# ---- guidance
+
+
+def test_a_reference_speaks_where_it_is_asked_to(backbone: Backbone, pictures: Any) -> None:
+    images, holes = pictures
+    method = DiverseInpaint(backbone, untrained(backbone))
+    own = method.invert(images[:1], None, samples=1, seed=3).ws[0, 0]
+    random = method.random_codes(2, 3)
+    whole = reference_codes(method, images[:1], samples=2, seed=3)
+    assert torch.equal(whole, own.expand(2, -1, -1))
+    part = reference_codes(method, images[:1], layers=["coarse"], samples=2, seed=3)
+    assert torch.equal(part[:, :3], own[:3].expand(2, -1, -1)) and torch.equal(part[:, 3:], random[:, 3:])
+    guided = method.invert(images[1:], holes[1:], samples=2, seed=3, w_rand=part)
+    free = method.invert(images[1:], holes[1:], samples=2, seed=3)
+    assert not torch.equal(guided.ws, free.ws) and not torch.equal(guided.ws[:, 0], guided.ws[:, 1])
+
+
+def test_reference_on_the_command_line(tmp_path: Path, pictures: Any) -> None:
+    runner = click.testing.CliRunner()
+    for name, image in zip(("me", "you"), pictures[0], strict=True):
+        write_png(tmp_path / f"{name}.png", to_uint8(image[None])[0].repeat(4, 0).repeat(4, 1))
+    common = ["invert", str(tmp_path / "me.png"), "--mask", "centre", "--samples", "2", "--device", "cpu"]
+    common += ["--reference", str(tmp_path / "you.png")]
+    told = {}
+    for name, more in {"whole": [], "fine": ["--layers", "fine"]}.items():
+        result = runner.invoke(main, [*common, *more, "--out", str(tmp_path / name)])
+        assert result.exit_code == 0, result.stderr
+        told[name] = result.stderr
+        inversion = Inversion.load(tmp_path / name / "me.inversion.safetensors")
+        assert inversion.options["reference"] == "you.png"
+        assert torch.equal(inversion.ws[:, 0], inversion.ws[:, 1]) == (name == "whole")
+    assert "all samples are the same; see --layers" in told["whole"] and "same" not in told["fine"]
+    wrong = runner.invoke(main, [*common, "--layers", "finest", "--out", str(tmp_path / "o")])
+    assert wrong.exit_code != 0 and "unknown layer group 'finest'" in str(wrong.exception)

@@ -18,8 +18,8 @@ from ganinv.methods.losses import (
     noise_penalty,
     perceptual_features,
     pixel_pyramid,
-    weighted_mean,
 )
+from ganinv.metrics.perceptual import weighted_mean
 
 
 def pictures(seed: int, count: int = 1, side: int = 16) -> Tensor:

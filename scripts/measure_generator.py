@@ -1,0 +1,57 @@
+"""How truly the bundled generator's samples carry their attributes, and how truly the judge reads.
+
+    python scripts/measure_generator.py [--count 2000] [--json FILE]
+
+z of the bundled generator holds the normals of a portrait (docs/training.md), so what a sample should show is
+known. Prints the table of docs/results.md; everything else there comes from `ganinv evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from ganinv.api import load_backbone
+from ganinv.metrics.judge import load_judge
+from ganinv.metrics.readings import r2_and_auc
+from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_attributes
+from ganinv.portraits.renderer import render
+
+SERIES = 900_002
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=2000, help="renders, and samples")
+    parser.add_argument("--backbone", default="portraits-64")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    backbone, judge = load_backbone(args.backbone), load_judge()
+    names = judge.config.names
+    z = torch.randn(args.count, backbone.z_dim, generator=torch.Generator().manual_seed(5))
+    normals = z * z.square().mean(1, keepdim=True).rsqrt()
+    carried = attributes_from_normals(normals[:, : len(ATTRIBUTE_NAMES)])
+    samples = torch.cat([judge.read(backbone(part).clamp(-1, 1)) for part in z.split(50)])
+    fresh = sample_attributes(args.count, SERIES)
+    renders = judge.read(render(fresh, backbone.resolution) * 2 - 1)
+
+    def scores(readings: torch.Tensor, truth: dict[str, torch.Tensor]) -> dict[str, float]:
+        return r2_and_auc(readings, torch.stack([truth[name] for name in names], 1), names)
+
+    judged, kept = scores(renders, fresh), scores(samples, carried)
+    print("| attribute | judge on renders | judge on samples, against their z |\n|---|---|---|")
+    for name in names:
+        print(f"| {name} | {judged[name]:.2f} | {kept[name]:.2f} |")
+    if args.json:
+        args.json.write_text(json.dumps({"judge on renders": judged, "on samples": kept}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
