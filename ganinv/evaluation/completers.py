@@ -128,7 +128,8 @@ def filler(name: str) -> Filler:
 
 @torch.no_grad()
 def generator_pictures(backbone: Backbone, seed: int, indices: range) -> Tensor:
-    """Samples of the generator itself (n, 3, R, R) in [-1, 1]: row i depends on (seed, i) only."""
+    """Samples of the generator itself (n, 3, R, R) in [-1, 1]: row i depends on (seed, i) only, but for
+    rounding."""
     z = torch.stack([normal(sample_seed(seed, i), backbone.z_dim) for i in indices])
     classes = backbone.classes(indices.stop)
     labels = None if classes is None else classes[indices.start :]

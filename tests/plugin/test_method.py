@@ -245,4 +245,4 @@ def test_reference_on_the_command_line(tmp_path: Path, pictures: Any) -> None:
         assert torch.equal(inversion.ws[:, 0], inversion.ws[:, 1]) == (name == "whole")
     assert "all samples are the same; see --layers" in told["whole"] and "same" not in told["fine"]
     wrong = runner.invoke(main, [*common, "--layers", "finest", "--out", str(tmp_path / "o")])
-    assert wrong.exit_code != 0 and "unknown layer group 'finest'" in str(wrong.exception)
+    assert wrong.exit_code != 0 and "unknown layer group 'finest'" in wrong.stderr

@@ -45,7 +45,7 @@ def test_redraws_follow_the_prior() -> None:
         assert swept.values.sum() == 2 and swept.redrawn.shape == (8, 8, 8, 3)
     ages = np.concatenate([sweep("age", 9, i, 8, 8, seed=2).values for i in range(12)])
     levels = np.sort(((ages - 18) / 62) ** (1 / 1.3))
-    assert np.abs(levels - (np.arange(96) + 0.5) / 96).max() < 0.02
+    assert np.abs(levels - (np.arange(96) + 0.5) / 96).max() < 0.06  # without the eighths, 0.1
 
 
 def test_the_picture_is_the_portrait_itself() -> None:

@@ -96,7 +96,7 @@ def test_ids_are_those_of_machines_fitted_without_the_picture() -> None:
         machine = LinearSVC(dual=False).fit((both - mean) / deviation, [1] * len(kept) + [0] * len(kept))
         for i in out:
             t, f = (machine.decision_function((z[i : i + 1] - mean) / deviation)[0] for z in (x, y))
-            assert paired[i] == (f > t) and unpaired[i] == ((t < 0) + (f > 0)) / 2
+            assert paired[i] == (f > t) and unpaired[i] == (float(t < 0) + float(f > 0)) / 2
     assert sorted(np.concatenate(folds(40, 4))) == list(range(40))
 
 
