@@ -31,7 +31,7 @@ from plugin_ganinpaint.training.steps import StageSteps
 WAYS = ("ours", "ours-bfloat16", "usual")
 
 
-def seconds_a_step(way: str, resolution: int, batch: int, steps: int) -> float:
+def seconds_a_step(way: str, resolution: int, batch: int, steps: int, device: str) -> float:
     """Median seconds of a step, warm."""
     torch.manual_seed(0)
     # as wide as the bundled generator is at its own size
@@ -46,6 +46,7 @@ def seconds_a_step(way: str, resolution: int, batch: int, steps: int) -> float:
         losses=LossSettings(adversarial_every=2),
         data=DataSettings(style_mixing=0.5),
         precision="bfloat16" if way.endswith("bfloat16") else "float32",
+        accelerator=device,
     )
     with tempfile.TemporaryDirectory() as folder:
         run = StageSteps(
@@ -68,11 +69,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--alone", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
         torch.set_num_threads(args.threads)
-        print(seconds_a_step(args.alone, args.resolution, args.batch, args.steps))
+        print(seconds_a_step(args.alone, args.resolution, args.batch, args.steps, args.device))
         return
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(args.rounds):
@@ -86,6 +88,8 @@ def main() -> None:
                 str(args.steps),
                 "--threads",
                 str(args.threads),
+                "--device",
+                args.device,
             ]
             answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             times.append(float(answer.stdout.split()[-1]))

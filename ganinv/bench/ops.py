@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 from collections.abc import Callable
@@ -23,32 +22,57 @@ SHAPE = (1, 64, 512, 512)
 
 
 class OpResult(NamedTuple):
-    """Medians of one operation, channels_last, seconds; gigabytes: what must be read and written once."""
+    """Medians of one operation, channels_last, seconds; gigabytes: what must be read and written once.
+    compiled: torch.compile of the reference, where it was timed.
+    """
 
     name: str
     dtype: str
     native: float
     reference: float
     gigabytes: float
+    compiled: float = math.nan
 
 
-def race_ops(rounds: int, shape: tuple[int, int, int, int] = SHAPE) -> list[OpResult]:
-    """Native and reference of every operation in turn, in float32 and bfloat16, forward without gradients."""
+def race_ops(
+    rounds: int,
+    shape: tuple[int, int, int, int] | None = None,
+    *,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> list[OpResult]:
+    """Native and reference of every operation in turn, forward without gradients, in float32, bfloat16 and,
+    on a card, float16.
+
+    Args:
+        shape: default `SHAPE`, on a card 32 times as many pictures, several times its cache.
+        compiled: time torch.compile of the reference too.
+    """
+    on_card = device != "cpu"
+    shape = shape or (SHAPE[0] * (32 if on_card else 1), *SHAPE[1:])
     return [
-        _one(name, call, torch.randn(shape).to(dtype, memory_format=torch.channels_last), rounds)
-        for dtype in (torch.float32, torch.bfloat16)
-        for name, call in calls(*shape[:2], dtype).items()
+        _one(
+            name,
+            call,
+            torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last),
+            rounds,
+            compiled,
+        )
+        for dtype in (torch.float32, torch.bfloat16, *([torch.float16] if on_card else []))
+        for name, call in calls(*shape[:2], dtype, device).items()
     ]
 
 
-def calls(n: int, channels: int, dtype: torch.dtype) -> dict[str, Callable[[Tensor, Impl], Tensor]]:
+def calls(
+    n: int, channels: int, dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Callable[[Tensor, Impl], Tensor]]:
     """Name -> call(x, impl) on n pictures of so many channels, with the settings of generators."""
     blur, bias, factor = (
-        setup_filter([1, 3, 3, 1]),
-        torch.randn(channels, dtype=dtype),
-        torch.ones(n, channels),
+        setup_filter([1, 3, 3, 1], device=device),
+        torch.randn(channels, dtype=dtype, device=device),
+        torch.ones(n, channels, device=device),
     )
-    hann = setup_filter(torch.hann_window(14, periodic=False)[1:-1])
+    hann = setup_filter(torch.hann_window(14, periodic=False)[1:-1], device=device)
     root = math.sqrt(2)
     return {
         "bias_act": lambda x, impl: bias_act(x, bias, act="lrelu", impl=impl),
@@ -65,12 +89,19 @@ def calls(n: int, channels: int, dtype: torch.dtype) -> dict[str, Callable[[Tens
     }
 
 
-def _one(name: str, call: Callable[[Tensor, Impl], Tensor], x: Tensor, rounds: int) -> OpResult:
-    times: dict[Impl, list[float]] = {"native": [], "ref": []}
+def _one(
+    name: str, call: Callable[[Tensor, Impl], Tensor], x: Tensor, rounds: int, compiled: bool
+) -> OpResult:
+    ways: list[Callable[[], Tensor]] = [lambda: call(x, "native"), lambda: call(x, "ref")]
+    if compiled:
+        graph = torch.compile(lambda given: call(given, "ref"))
+        ways.append(lambda: graph(x))
+    times: list[list[float]] = [[] for _ in ways]
     with torch.no_grad():
-        y = call(x, "native")
+        written = [way().nbytes for way in ways]  # warms up
         for _ in range(rounds):
-            for impl, taken in times.items():
-                taken.append(seconds(functools.partial(call, x, impl)))
-    native, reference = (statistics.median(taken) for taken in times.values())
-    return OpResult(name, str(x.dtype)[6:], native, reference, (x.nbytes + y.nbytes) / 1e9)
+            for way, taken in zip(ways, times, strict=True):
+                taken.append(seconds(way))
+    native, reference, *rest = (statistics.median(taken) for taken in times)
+    gigabytes = (x.nbytes + written[0]) / 1e9
+    return OpResult(name, str(x.dtype)[6:], native, reference, gigabytes, rest[0] if rest else math.nan)

@@ -55,16 +55,17 @@ def race(
     return [runner.result for runner in runners]
 
 
-def ceilings(threads: int) -> dict[str, float]:
+def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
     """Rates of this machine: GFLOP/s of matrix products by type, GB/s of a copy (both ways)."""
+    side, floats = (2048, 64 << 20) if device == "cpu" else (8192, 512 << 20)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         rates = {}
         for dtype in (torch.float32, torch.bfloat16):
-            a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-            rates[str(dtype)[6:]] = 2 * 2048**3 / least_seconds(functools.partial(torch.mm, a, b), 5) / 1e9
-        source = torch.zeros(64 << 20)
+            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+            rates[str(dtype)[6:]] = 2 * side**3 / least_seconds(functools.partial(torch.mm, a, b), 5) / 1e9
+        source = torch.zeros(floats, device=device)
         target = torch.empty_like(source)
         rates["copy"] = 2 * source.nbytes / least_seconds(lambda: target.copy_(source), 5) / 1e9
         return rates
@@ -135,7 +136,9 @@ def worker(arguments: Sequence[str]) -> None:
 
 
 def peak_bytes() -> int:
-    """Most memory that this process has held."""
+    """Most memory that this process has held: of the card, if it uses one."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     try:  # getrusage would count what the parent held when this process was forked from it
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024

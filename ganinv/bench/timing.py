@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 
 def seconds(call: Callable[[], object]) -> float:
     """Of one call."""
+    _wait()
     start = time.perf_counter()
     call()
+    _wait()
     return time.perf_counter() - start
 
 
@@ -34,3 +37,10 @@ def machine_name() -> str:
     except OSError:
         names = set()
     return f"{', '.join(sorted(names)) or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _wait() -> None:
+    """Until a card, if one was used, has done what it was given."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.synchronize()

@@ -38,18 +38,27 @@ class Peer(click.ParamType):
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures or samples."
 )
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--threads", type=click.IntRange(min=1), help="Default: PyTorch's own number.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Medians of so many."
 )
 @click.option("--peer", type=Peer(), multiple=True, help="A checkout to run too; repeatable.")
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile of the usual way, too (minutes).")
+@click.option(
+    "--compile", "compiled", is_flag=True, help="torch.compile of ours and of the usual way, too (minutes)."
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures."
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw them; needs matplotlib.")
 def command(
-    what: str, rounds: int, threads: int | None, json_file: Path | None, plot: Path | None, **given: Any
+    what: str,
+    rounds: int,
+    threads: int | None,
+    device: str,
+    json_file: Path | None,
+    plot: Path | None,
+    **given: Any,
 ) -> None:
     """Measure synthesis (default), completions of a portrait by the bundled models (invert), a generator's
     forward and backward (train), or the operations (ops).
@@ -61,24 +70,30 @@ def command(
     """
     import torch
 
+    from ganinv.backbones.loading import check_device
     from ganinv.bench.race import ceilings
     from ganinv.bench.timing import machine_name
 
     if what != "ops":
         _check(what, **given)
+    check_device(device)
     threads = threads or torch.get_num_threads()
-    machine, rates = machine_name(), ceilings(threads)
+    machine = machine_name() if device == "cpu" else torch.cuda.get_device_name(device)
+    rates = ceilings(threads, device)
     click.echo(f"{machine}, {threads} threads, torch {torch.__version__}")
     click.echo(
         f"ceilings: {rates['float32']:.0f} GFLOP/s float32, {rates['bfloat16']:.0f} bfloat16, "
         f"copy {rates['copy']:.1f} GB/s"
     )
-    rows = _ops(rounds, threads, rates) if what == "ops" else _race(what, rounds, threads, rates, **given)
+    if what == "ops":
+        rows = _ops(rounds, threads, device, rates, given["compiled"])
+    else:
+        rows = _race(what, rounds, threads, device, rates, **given)
     if json_file is not None:
         from ganinv.files import write_bytes
 
         report = {"machine": machine, "threads": threads, "torch": torch.__version__, "ceilings": rates}
-        report |= {"what": what, "options": given, "rows": rows}
+        report |= {"what": what, "options": {"device": device, **given}, "rows": rows}
         write_bytes(json_file, json.dumps(report, indent=2).encode())
     if plot is not None:
         _plot(rows, plot)
@@ -102,6 +117,7 @@ def _race(
     what: str,
     rounds: int,
     threads: int,
+    device: str,
     rates: dict[str, float],
     *,
     resolution: int,
@@ -114,16 +130,18 @@ def _race(
     from ganinv.bench.peer_style import multiplications
     from ganinv.bench.race import race
 
-    task = Task(what, resolution, batch)
+    task = Task(what, resolution, batch, device=device)
     flops = 2 * batch * multiplications(StyleGAN2Config(resolution=resolution))
     names = [
         "ours",
         "ours-bfloat16",
         "peer-style",
-        *(["peer-style-compiled"] if compiled else []),
+        *(["ours-compiled", "ours-bfloat16-compiled", "peer-style-compiled"] if compiled else []),
         *dict(peer),
+        *(["nvidia-float16"] if device != "cpu" and "nvidia" in dict(peer) else []),
     ]
-    results = race(names, task, rounds=rounds, threads=threads, checkouts=dict(peer))
+    checkouts = {**dict(peer), "nvidia-float16": dict(peer).get("nvidia", "")}
+    results = race(names, task, rounds=rounds, threads=threads, checkouts=checkouts)
     click.echo(f"{'':20} {'s':>8} {'ours is':>9} {'GFLOP/s':>8} {'of peak':>8} {'peak MB':>8}")
     ours = results[0].median
     work = {"synthesis": flops, "train": 3 * flops, "invert": math.nan}[what]
@@ -140,7 +158,7 @@ def _row(result: Result, ours: float, flops: float, rates: dict[str, float]) -> 
         click.echo(f"{result.name:20} could not run: {result.cause}")
         return {"name": result.name, "cause": result.cause}
     rate = flops / result.median / 1e9
-    share = rate / rates["bfloat16" if result.name.endswith("bfloat16") else "float32"]
+    share = rate / rates["bfloat16" if "float16" in result.name else "float32"]
     ratio, peak = result.median / ours, result.peak_bytes / 1e6
     achieved = f"{'':8} {'':8}" if math.isnan(rate) else f"{rate:8.0f} {share:8.0%}"
     click.echo(f"{result.name:20} {result.median:8.3f} {ratio:8.2f}x {achieved} {peak:8.0f}")
@@ -155,19 +173,22 @@ def _row(result: Result, ours: float, flops: float, rates: dict[str, float]) -> 
     }
 
 
-def _ops(rounds: int, threads: int, rates: dict[str, float]) -> list[dict[str, Any]]:
+def _ops(
+    rounds: int, threads: int, device: str, rates: dict[str, float], compiled: bool
+) -> list[dict[str, Any]]:
     import torch
 
     from ganinv.bench.ops import race_ops
 
     torch.set_num_threads(threads)
-    click.echo(f"{'':20} {'type':8} {'ms':>8} {'ref is':>8} {'GB/s':>7} {'of copy':>8}")
+    click.echo(f"{'':20} {'type':8} {'ms':>8} {'ref is':>8} {'compiled':>8} {'GB/s':>7} {'of copy':>8}")
     rows = []
-    for result in race_ops(rounds):
+    for result in race_ops(rounds, device=device, compiled=compiled):
         rate, ratio = result.gigabytes / result.native, result.reference / result.native
         share = rate / rates["copy"]
         start = f"{result.name:20} {result.dtype:8} {result.native * 1e3:8.2f}"
-        click.echo(f"{start} {ratio:7.1f}x {rate:7.1f} {share:8.0%}")
+        graph = f"{result.compiled / result.native:7.1f}x" if compiled else f"{'':8}"
+        click.echo(f"{start} {ratio:7.1f}x {graph} {rate:7.1f} {share:8.0%}")
         rows.append(
             {**result._asdict(), "median": result.native, "ratio": ratio, "gbps": rate, "share": share}
         )
