@@ -136,7 +136,7 @@ def main() -> None:
         return (end - time.monotonic()) / 60
 
     for step in steps(out, args.peer):
-        if ended.get(step.name) == "done" or left() < min(step.minutes, 1):
+        if ended.get(step.name) == "done" or left() < min(step.minutes, 0.3):
             continue
         print(f"{step.name} ... ({left():.1f} minutes left)", flush=True)
         within = Step(step.name, step.command, min(step.minutes, left()))
