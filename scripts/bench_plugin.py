@@ -4,8 +4,8 @@
 
 One line an operation and type, on pictures as in a 1024 px generator: milliseconds of ours, how many times
 as long theirs takes, and the share of the copy rate, which is measured first. Theirs take plain layout, ours
-are timed in channels_last; "plain" is ours in their layout. "layer end" is what follows a convolution: ours is
-one epilogue, theirs demodulation, noise and bias_act one after the other.
+are timed in channels_last; "plain" is ours in their layout. "layer end" is what follows a convolution: ours
+is one epilogue, theirs demodulation, noise and bias_act one after the other.
 """
 
 from __future__ import annotations

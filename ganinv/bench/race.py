@@ -56,7 +56,9 @@ def race(
 
 
 def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
-    """Rates of this machine: GFLOP/s of matrix products by type, GB/s of a copy (both ways)."""
+    """Rates of this machine: GFLOP/s of matrix products by type; GB/s (both ways) of a copy into memory that is
+    there, and, "clone", into memory fresh from the system, as results of operations are.
+    """
     side, floats = (2048, 64 << 20) if device == "cpu" else (8192, 512 << 20)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -68,6 +70,7 @@ def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
         source = torch.zeros(floats, device=device)
         target = torch.empty_like(source)
         rates["copy"] = 2 * source.nbytes / least_seconds(lambda: target.copy_(source), 5) / 1e9
+        rates["clone"] = 2 * source.nbytes / least_seconds(source.clone, 5) / 1e9
         return rates
     finally:
         torch.set_num_threads(before)

@@ -83,7 +83,7 @@ def command(
     click.echo(f"{machine}, {threads} threads, torch {torch.__version__}")
     click.echo(
         f"ceilings: {rates['float32']:.0f} GFLOP/s float32, {rates['bfloat16']:.0f} bfloat16, "
-        f"copy {rates['copy']:.1f} GB/s"
+        f"copy {rates['copy']:.1f} GB/s, into fresh memory {rates['clone']:.1f}"
     )
     if what == "ops":
         rows = _ops(rounds, threads, device, rates, given["compiled"])
@@ -181,16 +181,25 @@ def _ops(
     from ganinv.bench.ops import race_ops
 
     torch.set_num_threads(threads)
-    click.echo(f"{'':20} {'type':8} {'ms':>8} {'ref is':>8} {'compiled':>8} {'GB/s':>7} {'of copy':>8}")
+    click.echo(
+        f"{'':20} {'type':8} {'ms':>8} {'ref is':>8} {'compiled':>8} {'GB/s':>7} {'of copy':>8} {'fresh':>6}"
+    )
     rows = []
     for result in race_ops(rounds, device=device, compiled=compiled):
         rate, ratio = result.gigabytes / result.native, result.reference / result.native
-        share = rate / rates["copy"]
+        share, fresh = rate / rates["copy"], rate / rates["clone"]
         start = f"{result.name:20} {result.dtype:8} {result.native * 1e3:8.2f}"
         graph = f"{result.compiled / result.native:7.1f}x" if compiled else f"{'':8}"
-        click.echo(f"{start} {ratio:7.1f}x {graph} {rate:7.1f} {share:8.0%}")
+        click.echo(f"{start} {ratio:7.1f}x {graph} {rate:7.1f} {share:8.0%} {fresh:6.0%}")
         rows.append(
-            {**result._asdict(), "median": result.native, "ratio": ratio, "gbps": rate, "share": share}
+            {
+                **result._asdict(),
+                "median": result.native,
+                "ratio": ratio,
+                "gbps": rate,
+                "share": share,
+                "of_clone": fresh,
+            }
         )
     return rows
 
