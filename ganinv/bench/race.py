@@ -56,8 +56,8 @@ def race(
 
 
 def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
-    """Rates of this machine: GFLOP/s of matrix products by type; GB/s (both ways) of a copy into memory that is
-    there, and, "clone", into memory fresh from the system, as results of operations are.
+    """Rates of this machine: GFLOP/s of matrix products by type; GB/s (both ways) of a copy into memory that
+    is there, and, "clone", into memory fresh from the system, as results of operations are.
     """
     side, floats = (2048, 64 << 20) if device == "cpu" else (8192, 512 << 20)
     before = torch.get_num_threads()

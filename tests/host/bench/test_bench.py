@@ -84,7 +84,7 @@ def test_bfloat16_pictures_are_near() -> None:
 
 def test_rates_and_operations() -> None:
     rates = ceilings(1)
-    assert rates.keys() == {"float32", "bfloat16", "copy"} and min(rates.values()) > 0
+    assert rates.keys() == {"float32", "bfloat16", "copy", "clone"} and min(rates.values()) > 0
     results = race_ops(1, (1, 16, 16, 16))
     assert {result.dtype for result in results} == {"float32", "bfloat16"} and len(results) == 14
     assert all(result.native > 0 and result.reference > 0 and result.gigabytes > 0 for result in results)
