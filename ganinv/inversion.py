@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from ganinv import __version__
-from ganinv.backbones.passes import pass_size
 from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
@@ -186,9 +185,7 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
 
 
 @torch.no_grad()
-def render(
-    inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *, chunk: int | None = None
-) -> Tensor:
+def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *, chunk: int = 8) -> Tensor:
     """Draws an inversion, or edited codes of it, with its noise, features and tuned weights.
 
     Args:
@@ -196,8 +193,8 @@ def render(
         backbone: the generator it was found with; drawing happens on its device. Tuned weights are applied to
             a copy of it.
         ws: codes (N, K, num_ws, w_dim) to draw instead of the inversion's own.
-        chunk: pictures in one pass; None as `pass_size` says. Equal chunks give equal bits; others may differ
-            in the last ones. Where weights are tuned each picture has a pass of its own.
+        chunk: pictures in one pass. Equal chunks give equal bits; others may differ in the last ones. Where
+            weights are tuned each picture has a pass of its own.
 
     Returns:
         float32 (N, K, 3, H, W), RGB, about [-1, 1], on the CPU.
@@ -214,13 +211,15 @@ def render(
     expected = (n, k, backbone.num_ws, backbone.w_dim)
     if tuple(chosen.shape) != expected:
         raise UsageError(f"codes of shape {list(chosen.shape)} cannot be drawn; expected {list(expected)}")
+    if chunk < 1:
+        raise UsageError(f"a chunk of {chunk} pictures is not possible; give 1 or more")
     device = next(backbone.parameters()).device
     flat = chosen.flatten(0, 1)
     features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
     random = torch.Generator().manual_seed(inversion.seeds[0]) if inversion.noise == "random" else None
     tuned = {name: change.flatten(0, 1) for name, change in inversion.tuned.items()}
     images = []
-    step = 1 if tuned else pass_size(backbone, chunk)
+    step = 1 if tuned else chunk
     for start in range(0, n * k, step):
         part = slice(start, start + step)
         network = with_difference(backbone, {k: t[start] for k, t in tuned.items()}) if tuned else backbone

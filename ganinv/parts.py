@@ -12,7 +12,6 @@ from ganinv.backbones.loading import (
     load_backbone,
     load_discriminator,
 )
-from ganinv.backbones.passes import pass_size
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
 from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import load_direction, load_directions
@@ -120,7 +119,6 @@ __all__ = [
     "named_hole",
     "normal",
     "normalize_second_moment",
-    "pass_size",
     "pyramid_preset",
     "read_checkpoint",
     "read_directions",

@@ -26,7 +26,6 @@ from ganinv.parts import (
     UsageError,
     backbone_record,
     check_label,
-    pass_size,
     run_versions,
     sample_seeds,
     sample_z,
@@ -45,15 +44,15 @@ class DiverseInpaintConfig:
 
     stage: int | None = None
     """1 leaves the skip features out, 2 demands them, None uses what the weight file has."""
-    chunk: int | None = None
-    """Pictures in one pass of the generator, None as many as fit. Another chunk may change the last bits."""
+    chunk: int = 8
+    """Pictures in one pass of the generator: bounds the memory. Another chunk may change the last bits."""
     label: int | None = None
     """Class of the random codes, for generators that have classes; None = each in turn."""
 
     def __post_init__(self) -> None:
         if self.stage not in (None, 1, 2):
             raise UsageError(f"stage {self.stage} is not known; diverse-inpaint has stage 1 and stage 2")
-        if self.chunk is not None and self.chunk < 1:
+        if self.chunk < 1:
             raise UsageError(f"a chunk of {self.chunk} pictures is not possible; give 1 or more")
 
 
@@ -118,8 +117,7 @@ class DiverseInpaint(GuidedMethod):
         w_enc = self._encode(x, visible)  # (N, num_ws, w_dim)
 
         ws, features = [], []
-        step = pass_size(self.backbone, self.config.chunk)
-        for part in _chunks(len(codes), step):
+        for part in self._chunks(len(codes)):
             of = torch.arange(part.start, part.stop, device=device) // samples  # the picture of each sample
             w_out = self.networks.mixing(w_enc[of], codes[part])
             ws.append(w_out.cpu())
@@ -146,7 +144,7 @@ class DiverseInpaint(GuidedMethod):
                 "weights": self.networks.name,
                 "sha256": self.networks.sha256,
             },
-            options=self._options(samples, seed, truncation, w_rand, step),
+            options=self._options(samples, seed, truncation, w_rand),
             versions=run_versions(),
         )
 
@@ -164,8 +162,7 @@ class DiverseInpaint(GuidedMethod):
         return torch.cat(rows).float()
 
     def _encode(self, x: Tensor, visible: Tensor) -> Tensor:
-        parts = _chunks(len(x), pass_size(self.backbone, self.config.chunk))
-        rows = [self.networks.encoder(x[part], visible[part]) for part in parts]
+        rows = [self.networks.encoder(x[part], visible[part]) for part in self._chunks(len(x))]
         return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
 
     def _for_each_picture(self, codes: Tensor, pictures: int, samples: int) -> Tensor:
@@ -178,14 +175,16 @@ class DiverseInpaint(GuidedMethod):
             )
         return codes.expand(pictures, *one).flatten(0, 1)
 
-    def _options(
-        self, samples: int, seed: int, truncation: float, w_rand: Tensor | None, chunk: int
-    ) -> dict[str, Any]:
+    def _chunks(self, count: int) -> Iterator[slice]:
+        for start in range(0, count, self.config.chunk):
+            yield slice(start, min(start + self.config.chunk, count))
+
+    def _options(self, samples: int, seed: int, truncation: float, w_rand: Tensor | None) -> dict[str, Any]:
         options: dict[str, Any] = {
             "samples": samples,
             "seed": seed,
             "truncation": truncation,
-            "chunk": chunk,
+            "chunk": self.config.chunk,
             "label": self.config.label,
             "stage": 1 if self.skip is None else 2,
             "device": self.backbone.w_avg.device.type,
@@ -201,7 +200,7 @@ def build(
     *,
     weights: str | Path | None = None,
     stage: int | None = None,
-    chunk: int | None = None,
+    chunk: int = 8,
     label: int | None = None,
 ) -> DiverseInpaint:
     """The method with its trained weights; registered as `diverse-inpaint`.
@@ -209,7 +208,7 @@ def build(
     Args:
         weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
         stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
-        chunk: pictures in one pass of the generator; None = as many as fit the free memory, 8 at most.
+        chunk: pictures in one pass of the generator.
         label: class of the random codes; None = each in turn.
 
     Raises:
@@ -218,11 +217,6 @@ def build(
     """
     config = DiverseInpaintConfig(stage=stage, chunk=chunk, label=label)
     return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)
-
-
-def _chunks(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
 
 
 def _join(parts: list[Tensor], empty: tuple[int, ...]) -> Tensor:

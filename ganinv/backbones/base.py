@@ -47,8 +47,6 @@ class Backbone(nn.Module, ABC):
     z_dim: int
     c_dim: int = 0
     w_avg: Tensor
-    chunk: int | None = None
-    """Pictures in one pass, see `ganinv.backbones.passes.pass_size`."""
 
     @property
     @abstractmethod

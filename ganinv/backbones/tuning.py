@@ -22,9 +22,7 @@ def copy_apart(backbone: Backbone, names: Iterable[str]) -> Backbone:
     """A copy of a generator with tensors of its own under `names`; all others are shared, to save memory."""
     chosen = set(names)
     shared = [t for name, t in _tensors(backbone).items() if name not in chosen]
-    result = copy.deepcopy(backbone, memo={id(t): t for t in shared})
-    vars(result).pop("synthesize", None)  # compiled, it would go on drawing with the first one's weights
-    return result
+    return copy.deepcopy(backbone, memo={id(t): t for t in shared})
 
 
 def with_difference(backbone: Backbone, difference: Difference) -> Backbone:

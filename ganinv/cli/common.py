@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import glob
+import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ganinv.errors import UsageError
+from ganinv.errors import CheckpointError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -84,23 +84,7 @@ out_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout; notes go to stderr."
 )
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The options of `machine_options`, as typed."""
-
-    device: str
-    precision: str
-    chunk: int | None
-    compiled: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """As a dict for --json."""
-        return asdict(self)
-
-
-_MACHINE_OPTIONS = options(
+machine_options = options(
     click.option(
         "--device",
         default="auto",
@@ -114,30 +98,7 @@ _MACHINE_OPTIONS = options(
         show_default=True,
         help="Of the generator's convolutions.",
     ),
-    click.option(
-        "--chunk",
-        type=click.IntRange(min=1),
-        help="Pictures in one pass of the generator; default: what fits half of the free memory, 8 at most.",
-    ),
-    click.option(
-        "--compile",
-        "compiled",
-        is_flag=True,
-        help="torch.compile the generator, with CUDA graphs on a card: for many pictures of one kind.",
-    ),
 )
-
-
-def machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--device, --precision, --chunk and --compile, which the command gets as `machine`."""
-
-    @functools.wraps(function)
-    def collected(
-        *args: Any, device: str, precision: str, chunk: int | None, compiled: bool, **rest: Any
-    ) -> Any:
-        return function(*args, machine=Machine(device, precision, chunk, compiled), **rest)
-
-    return _MACHINE_OPTIONS(collected)
 
 
 # ------------------------------------------------------------------------------------------ inputs
@@ -234,11 +195,79 @@ def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
             raise UsageError(f"a result would be written over the input {path}: choose another --out folder")
 
 
-# ------------------------------------------------------------------------------------------ progress
+# ------------------------------------------------------------------------------------------ the run
+
+
+@dataclass
+class Report:
+    """What a run was asked (`inputs`, `options`) and did: files written, inputs that failed and why."""
+
+    as_json: bool
+    inputs: list[Path]
+    options: dict[str, Any]
+    outputs: list[Path] = field(default_factory=list)
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """One line for the user on stderr."""
+        click.echo(text, err=True)
+
+    def finish(self, ctx: click.Context) -> None:
+        """Prints the report; leaves with exit code 1 unless every input succeeded."""
+        many = len(self.inputs) > 1
+        for path, reason in self.failures:
+            self.note(f"Error: {reason}" if not many or str(path) in reason else f"Error: {path}: {reason}")
+        if many:
+            failed = len({path for path, _ in self.failures})
+            self.note(f"{len(self.inputs) - failed} of {len(self.inputs)} inputs done, {failed} failed")
+        if self.as_json:
+            click.echo(json.dumps(self.to_json(), indent=2))
+        if self.failures:
+            ctx.exit(1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of --json."""
+        return {
+            "outputs": [str(path) for path in self.outputs],
+            "inputs": [str(path) for path in self.inputs],
+            "options": self.options,
+            "failures": [{"input": str(path), "error": reason} for path, reason in self.failures],
+        }
+
+
+def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[Path]], report: Report) -> None:
+    """Runs `work` on each input, going on past bad ones.
+
+    `work` returns the files it wrote, last the one to look at. A result that cannot be written ends the run:
+    the next one would not be either.
+
+    Raises:
+        UsageError: the first input met one: a mistake on the command line that all would meet.
+    """
+    with _progress(len(jobs)) as advance:
+        for index, job in enumerate(jobs):
+            try:
+                written = work(job)
+            except (InputError, CheckpointError) as cause:
+                report.failures.append((job.path, cause.message))
+            except UsageError as cause:
+                if index == 0:
+                    raise
+                report.failures.append((job.path, cause.message))
+            except OutputError as cause:
+                report.failures.append((job.path, cause.message))
+                rest = "not tried: results cannot be written"
+                report.failures += [(other.path, rest) for other in jobs[index + 1 :]]
+                return
+            else:
+                report.outputs += written
+                if not report.as_json:
+                    click.echo(f"{job.path} -> {written[-1]} ({len(written)} files)")
+            advance()
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[], None]]:
+def _progress(total: int) -> Iterator[Callable[[], None]]:
     """A bar on a terminal and for several inputs; else nothing, as each input has its line."""
     if total < 2 or not sys.stderr.isatty():
         yield lambda: None
@@ -250,7 +279,7 @@ def progress_bar(total: int) -> Iterator[Callable[[], None]]:
 
 def counted(items: Iterable[T], total: int) -> Iterator[T]:
     """The items as they come, with a bar on a terminal."""
-    with progress_bar(total) as advance:
+    with _progress(total) as advance:
         for item in items:
             yield item
             advance()

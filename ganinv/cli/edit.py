@@ -16,12 +16,13 @@ from ganinv.cli.common import (
     PICTURE_SUFFIXES,
     Finite,
     Job,
-    Machine,
+    Report,
     expand_inputs,
     json_option,
     machine_options,
     out_option,
     refuse_overwriting,
+    run_jobs,
 )
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -33,13 +34,12 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
-from ganinv.cli.run import Report, Write, run_jobs
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import Backbone, Edit, Inversion, InversionMethod, OpenedPicture
+    from ganinv.api import Backbone, Edit, Inversion, InversionMethod
 
 _LONGEST_STRIP = 99
 
@@ -97,7 +97,8 @@ def command(
     keep_known: bool,
     feather: int,
     backbone: str | None,
-    machine: Machine,
+    device: str,
+    precision: str,
     out: Path,
     as_json: bool,
     **asked: Any,
@@ -124,15 +125,13 @@ def command(
     planned = [out / (job.name + end) for job in jobs for end in ends]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
-    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, **machine.to_json()}
-    options |= {"out": str(out), **pictures.to_json()}
+    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "device": device}
+    options |= {"precision": precision, "out": str(out), **pictures.to_json()}
     report = Report(as_json, [job.path for job in jobs], options)
     if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
         _note_unused(ctx, report)
-    editor = Editor(settings, pictures, backbone, machine, report, out)
-    if not all(job.path.name.endswith(".safetensors") for job in jobs):
-        editor.method()  # here, since inputs are read in another thread
-    run_jobs(jobs, editor.load, editor.run, report)
+    editor = Editor(settings, pictures, backbone, device, precision, report, out)
+    run_jobs(jobs, editor.run, report)
     report.finish(ctx)
 
 
@@ -170,68 +169,63 @@ class Editor:
         settings: EditSettings,
         pictures: PictureSettings,
         backbone: str | None,
-        machine: Machine,
+        device: str,
+        precision: str,
         report: Report,
         out: Path,
     ) -> None:
         self.settings, self.pictures, self.report, self.out = settings, pictures, report, out
-        self.backbone, self.machine = backbone, machine
+        self.backbone, self.device, self.precision = backbone, device, precision
         self.open = functools.cache(self._open)
         self.method = functools.cache(self._method)
         self.edits = functools.cache(self._edits)
         if backbone is not None:
             self.open(backbone)  # a wrong name or file is told once, before any work
 
-    def load(self, job: Job) -> Inversion | OpenedPicture:
-        """What a file of `ganinv invert` holds, or a picture brought to the method's size."""
-        from ganinv.api import Inversion
-
-        if job.path.name.endswith(".safetensors"):
-            return Inversion.load(job.path)
-        return open_job(job, self.method(), self.pictures, self.report)
-
-    def run(self, job: Job, loaded: Inversion | OpenedPicture) -> Write:
-        """Edits one inversion or picture."""
-        inversion, backbone = self._inversion(job, loaded)
+    def run(self, job: Job) -> list[Path]:
+        """Edits one inversion file or picture; returns the files written."""
+        inversion, backbone = self._inversion(job)
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
-        pictures: dict[Path, np.ndarray] = {}
+        written: list[Path] = []
         if self.settings.strengths:
             edited = self._draw(inversion, backbone, self._chosen(backbone))
-            pictures |= self._named(job, inversion, "edit", list(edited))
+            written += self._write(job, inversion, "edit", list(edited))
         if self.settings.strip is not None:
             strips = self._strips(inversion, backbone, self.settings.strip)
-            pictures |= self._named(job, inversion, "strip", strips)
-        return functools.partial(_write, pictures)
+            written += self._write(job, inversion, "strip", strips)
+        return written
 
-    def _inversion(self, job: Job, loaded: Inversion | OpenedPicture) -> tuple[Inversion, Backbone]:
-        """The inversion with its backbone; that of a picture is found first."""
+    def _inversion(self, job: Job) -> tuple[Inversion, Backbone]:
+        """The inversion that a file holds, with its backbone, or that of a picture."""
         from ganinv.api import Inversion
         from ganinv.cli.machine import backbone_of
         from ganinv.inversion import check_backbone
 
-        if isinstance(loaded, Inversion):
-            backbone = self.open(self.backbone or backbone_of(loaded, job.path))
-            check_backbone(backbone, loaded.backbone.get("sha256"), str(job.path))
+        if job.path.name.endswith(".safetensors"):
+            inversion = Inversion.load(job.path)
+            backbone = (
+                self.open(self.backbone) if self.backbone else self.open(backbone_of(inversion, job.path))
+            )
+            check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
             self.edits(backbone)
-            return loaded, backbone
+            return inversion, backbone
         method = self.method()
         self.edits(method.backbone)  # a wrong name is told before the picture is inverted
-        inversion = invert_opened(
-            method, loaded, self.pictures, self.report, precision=self.machine.precision
-        )
-        warn_if_foreign(method.render(inversion)[0], loaded, job, self.report)
+        opened = open_job(job, method, self.pictures, self.report)
+        inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
+        warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
         return inversion, method.backbone
 
     def _open(self, name: str) -> Backbone:
         from ganinv.cli.machine import open_backbone
 
-        return open_backbone(name, self.machine)
+        return open_backbone(name, self.device, self.precision)
 
     def _method(self) -> InversionMethod:
         if self.backbone:
             return open_method(self.pictures, self.open(self.backbone), self.report)
-        generator = open_generator(self.pictures, None, self.machine)
+        generator = open_generator(self.pictures, None, self.device, self.precision)
         return open_method(self.pictures, generator, self.report)
 
     def _edits(self, backbone: Backbone) -> list[Edit]:
@@ -295,20 +289,15 @@ class Editor:
         count = len(rows[0][0])
         return [sheet([[tile[index] for tile in row] for row in rows]) for index in range(count)]
 
-    def _named(
-        self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]
-    ) -> dict[Path, np.ndarray]:
-        """NAME-00-KIND.png, ...; with several pictures in one inversion NAME-p00-00-KIND.png, ..."""
-        named = {}
+    def _write(self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]) -> list[Path]:
+        """Writes NAME-00-KIND.png, ...; with several pictures in one inversion NAME-p00-00-KIND.png, ..."""
+        from ganinv.api import write_png
+
+        written = []
         first = self.settings.sample or 0
         for index, pixels in enumerate(pictures):
             picture, sample = divmod(index, inversion.samples)
             prefix = f"{job.name}-p{picture:02d}" if inversion.ws.shape[0] > 1 else job.name
-            named[self.out / f"{prefix}-{first + sample:02d}-{kind}.png"] = pixels
-        return named
-
-
-def _write(pictures: dict[Path, np.ndarray]) -> list[Path]:
-    from ganinv.api import write_png
-
-    return [write_png(path, pixels) for path, pixels in pictures.items()]
+            path = self.out / f"{prefix}-{first + sample:02d}-{kind}.png"
+            written.append(write_png(path, pixels))
+        return written

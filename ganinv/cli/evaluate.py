@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import Finite, Machine, json_option, machine_options, out_option, stage_progress
+from ganinv.cli.common import Finite, json_option, machine_options, out_option, stage_progress
 from ganinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def command(
     weights: str | None,
     options: tuple[str, ...],
     backbone: str | None,
-    machine: Machine,
+    device: str,
+    precision: str,
     beside: tuple[Path, ...],
     fresh: bool,
     out: Path,
@@ -105,7 +106,7 @@ def command(
     rows = {str(folder): _report_of(folder) for folder in beside}
     if settings.series is None and settings.features is None:
         click.echo("Note: the judge knows portraits only; for other pictures give --features FILE", err=True)
-    generator = _generator(backbone, weights, machine)
+    generator = _generator(backbone, weights, device, precision)
     completer = _completer(method, generator, weights, options)
 
     from ganinv.evaluation.runner import evaluate
@@ -115,7 +116,7 @@ def command(
     compared = comparison({str(out): report, **rows})
     if as_json:
         given = {"method": method, "weights": weights, "options": list(options), "backbone": backbone}
-        given |= {**settings.to_json(), **machine.to_json(), "out": str(out)}
+        given |= {**settings.to_json(), "device": device, "precision": precision, "out": str(out)}
         written = [str(out / f"report.{kind}") for kind in ("json", "md", "html")]
         result = {"outputs": written, "inputs": [], "options": given, "failures": []}
         click.echo(json.dumps({**result, "figures": report["figures"]}, indent=2))
@@ -131,12 +132,12 @@ def _check_installed() -> None:
         raise UsageError(f"evaluate needs {', '.join(missing)}: type pip install 'ganinv[evaluate]'")
 
 
-def _generator(name: str | None, weights: str | None, machine: Machine) -> Backbone:
+def _generator(name: str | None, weights: str | None, device: str, precision: str) -> Backbone:
     from ganinv.cli.machine import open_backbone, open_backbone_of
 
     if name is not None:
-        return open_backbone(name, machine)
-    return open_backbone_of(weights, machine)
+        return open_backbone(name, device, precision)
+    return open_backbone_of(weights, device, precision)
 
 
 def _completer(method: str, backbone: Backbone, weights: str | None, options: tuple[str, ...]) -> Completer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,13 @@ from ganinv.cli.common import (
     INVERSION_SUFFIX,
     PICTURE_SUFFIXES,
     Job,
-    Machine,
+    Report,
     expand_inputs,
     json_option,
     machine_options,
     out_option,
     refuse_overwriting,
+    run_jobs,
 )
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -31,13 +31,11 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
-from ganinv.cli.run import Report, Write, run_jobs
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
-    from ganinv.api import Inversion, InversionMethod, OpenedPicture
+    from ganinv.api import InversionMethod
 
 # A 64 px picture is a stamp on today's screens.
 _SHEET_TILE = 128
@@ -59,7 +57,8 @@ def command(
     ctx: click.Context,
     pictures: tuple[str, ...],
     backbone: str | None,
-    machine: Machine,
+    device: str,
+    precision: str,
     feather: int,
     raw: bool,
     out: Path,
@@ -78,17 +77,12 @@ def command(
     _, mask_file = mask_source(settings.mask)
     planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
-    options = {**settings.to_json(), "backbone": backbone, **machine.to_json()}
+    options = {**settings.to_json(), "backbone": backbone, "device": device, "precision": precision}
     options |= {"feather": feather, "raw": raw, "out": str(out)}
     report = Report(as_json, [job.path for job in jobs], options)
 
-    method = open_method(settings, open_generator(settings, backbone, machine), report)
-    run_jobs(
-        jobs,
-        lambda job: open_job(job, method, settings, report),
-        lambda job, opened: _invert(job, opened, method, settings, report, out),
-        report,
-    )
+    method = open_method(settings, open_generator(settings, backbone, device, precision), report)
+    run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
     report.finish(ctx)
 
 
@@ -101,48 +95,39 @@ def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
 
 
 def _invert(
-    job: Job,
-    opened: OpenedPicture,
-    method: InversionMethod,
-    settings: PictureSettings,
-    report: Report,
-    out: Path,
-) -> Write:
-    """Inverts one picture; the files come in the order of `_outputs`."""
-    extra = {key: report.options[key] for key in ("precision", "feather")}
-    inversion = invert_opened(method, opened, settings, report, **extra)
-    images = method.render(inversion)[0]  # (K, 3, H, W)
-    warn_if_foreign(images, opened, job, report)
-    paths = _outputs(out / job.name, settings.samples, report.options["raw"])
-    return functools.partial(_write, images, inversion, opened, report.options, paths)
-
-
-def _write(
-    images: Tensor, inversion: Inversion, opened: OpenedPicture, options: dict[str, Any], paths: list[Path]
+    job: Job, method: InversionMethod, settings: PictureSettings, report: Report, out: Path
 ) -> list[Path]:
+    """Inverts one picture and writes its files; returns them in the order of `_outputs`."""
     import numpy as np
 
     from ganinv.api import composite, to_uint8, write_png
     from ganinv.images import middle
 
-    drawn, samples = to_uint8(images), inversion.samples
-    holes = np.repeat(opened.hole[0].bool().numpy(), samples, axis=0)  # (K, H, W)
-    working = np.repeat(opened.working, samples, axis=0)
+    opened = open_job(job, method, settings, report)
+    extra = {key: report.options[key] for key in ("precision", "feather")}
+    inversion = invert_opened(method, opened, settings, report, **extra)
+    images = method.render(inversion)[0]  # (K, 3, H, W)
+    warn_if_foreign(images, opened, job, report)
+    drawn = to_uint8(images)
+    holes = np.repeat(opened.hole[0].bool().numpy(), settings.samples, axis=0)  # (K, H, W)
+    working = np.repeat(opened.working, settings.samples, axis=0)
     # without a hole there is nothing to paste: the answer is the generator's picture
-    completed = composite(drawn, working, holes, options["feather"]) if holes.any() else drawn
+    completed = composite(drawn, working, holes, report.options["feather"]) if holes.any() else drawn
 
     part = middle(working.shape[1], opened.content)
+    raw = bool(report.options["raw"])
+    stem = out / job.name
     pictures: list[np.ndarray] = []
-    for index in range(samples):
-        pictures += [completed[index], drawn[index]][: 1 + options["raw"]]
+    for index in range(settings.samples):
+        pictures += [completed[index], drawn[index]][: 1 + raw]
     pictures += [opened.working[0], np.where(holes[0], np.uint8(255), np.uint8(0))]
-    *picture_paths, inversion_path, sheet_path = paths
-    for path, pixels in zip(picture_paths, pictures, strict=True):
+    *paths, inversion_path, sheet_path = _outputs(stem, settings.samples, raw)
+    for path, pixels in zip(paths, pictures, strict=True):
         write_png(path, pixels[part])
     inversion.save(inversion_path)
     tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
     write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
-    return paths
+    return [*paths, inversion_path, sheet_path]
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""--backbone and the options of `machine_options` turned into a generator ready for use."""
+"""--backbone, --device and --precision turned into a generator ready for use."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from ganinv.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from ganinv.api import Backbone, Inversion
-    from ganinv.cli.common import Machine
 
 
-def open_backbone(name_or_path: str, machine: Machine) -> Backbone:
-    """The backbone on the device, computing as asked.
+def open_backbone(name_or_path: str, device: str, precision: str) -> Backbone:
+    """The backbone on the device, computing in the precision.
 
     Raises:
         UnknownNameError, CheckpointError: no such backbone.
-        UsageError: no such device, or the backbone cannot compute in that precision, or not be compiled.
+        UsageError: no such device, or the backbone cannot compute in that precision.
     """
     from ganinv.api import load_backbone
 
-    return _set_up(load_backbone(name_or_path, device=_picked(machine.device)), machine)
+    return _in_precision(load_backbone(name_or_path, device=_picked(device)), precision)
 
 
-def open_backbone_of(weights: str | Path | None, machine: Machine) -> Backbone:
+def open_backbone_of(weights: str | Path | None, device: str, precision: str) -> Backbone:
     """The same for the backbone that goes with a method's weights, see `load_backbone_of`."""
     from ganinv.backbones.loading import load_backbone_of
 
-    return _set_up(load_backbone_of(weights, device=_picked(machine.device)), machine)
+    return _in_precision(load_backbone_of(weights, device=_picked(device)), precision)
 
 
 def backbone_of(inversion: Inversion, path: Path) -> str:
@@ -54,18 +53,13 @@ def _picked(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
-def _set_up(backbone: Backbone, machine: Machine) -> Backbone:
+def _in_precision(backbone: Backbone, precision: str) -> Backbone:
     import torch
 
-    from ganinv.backbones.passes import compile_passes
-
-    if machine.precision == "bfloat16":
+    if precision == "bfloat16":
         if not hasattr(backbone, "compute_dtype"):
             raise UsageError(
                 f"{backbone.family} backbones compute in float32 only: drop --precision bfloat16"
             )
         setattr(backbone, "compute_dtype", torch.bfloat16)  # noqa: B010  (not every family has it)
-    backbone.chunk = machine.chunk
-    if machine.compiled:
-        compile_passes(backbone)
     return backbone

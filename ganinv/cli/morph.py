@@ -11,7 +11,6 @@ import click
 
 from ganinv.cli.common import (
     INVERSION_SUFFIX,
-    Machine,
     json_option,
     machine_options,
     out_option,
@@ -55,7 +54,8 @@ def command(
     steps: int,
     raw: bool,
     backbone: str | None,
-    machine: Machine,
+    device: str,
+    precision: str,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -82,7 +82,7 @@ def command(
         if inversion.ws.shape[0] > 1:
             raise UsageError(f"{path} holds {inversion.ws.shape[0]} pictures; a morph takes files of one")
     ends = opened[0].sample(start), opened[-1].sample(target)
-    generator = open_backbone(backbone or backbone_of(ends[0], first), machine)
+    generator = open_backbone(backbone or backbone_of(ends[0], first), device, precision)
     between = morph(*ends, steps)
     if not raw and not same_picture(*ends):
         click.echo("Note: these are not of one picture and hole: no known pixels are pasted", err=True)
@@ -90,7 +90,7 @@ def command(
     written = _write(frames, between, paths)
     if as_json:
         options = {"from": start, "to": target, "steps": steps, "raw": raw, "backbone": backbone}
-        options |= {**machine.to_json(), "out": str(out)}
+        options |= {"device": device, "precision": precision, "out": str(out)}
         result = {"outputs": list(map(str, written)), "inputs": list(map(str, inputs)), "options": options}
         click.echo(json.dumps({**result, "failures": []}, indent=2))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Machine, Size, options, step_bar
+from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, Size, options, step_bar
 from ganinv.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganinv.api import Backbone, Inversion, InversionMethod, OpenedPicture
-    from ganinv.cli.run import Report
 
 # Below this, in dB, the known pixels are so far off that the picture cannot be of the backbone's kind.
 _FOREIGN_PSNR = 12.0
@@ -119,7 +118,7 @@ class PictureSettings:
         return {**asdict(self), "reference": None if self.reference is None else str(self.reference)}
 
 
-def open_generator(settings: PictureSettings, backbone: str | None, machine: Machine) -> Backbone:
+def open_generator(settings: PictureSettings, backbone: str | None, device: str, precision: str) -> Backbone:
     """The backbone asked for; where none is, the generator in the file of --weights, or the default one.
 
     Raises what `ganinv.cli.machine.open_backbone` raises.
@@ -127,8 +126,8 @@ def open_generator(settings: PictureSettings, backbone: str | None, machine: Mac
     from ganinv.cli.machine import open_backbone, open_backbone_of
 
     if backbone is not None:
-        return open_backbone(backbone, machine)
-    return open_backbone_of(settings.weights, machine)
+        return open_backbone(backbone, device, precision)
+    return open_backbone_of(settings.weights, device, precision)
 
 
 def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -> InversionMethod:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -182,21 +181,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_chunk_is_kept_and_changes_next_to_nothing(bench: Any) -> None:
-    picture, drawn = bench.picture("me.png"), []
-    for chunk in (1, 3):
-        result = bench.invert(picture, "--mask", "centre", "--samples", 3, "--chunk", chunk, "--json")
-        assert result.exit_code == 0, result.stderr
-        assert json.loads(result.stdout)["options"]["chunk"] == chunk
-        drawn.append(bench.pixels(bench.folder / "out" / "me-02.png").astype(int))
-    assert np.abs(drawn[0] - drawn[1]).max() <= 1
-
-
 def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream, total, drawn in ((Terminal(), 3, True), (Terminal(), 1, False), (io.StringIO(), 3, False)):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("TERM", "xterm")
-        with common.progress_bar(total) as advance:
+        with common._progress(total) as advance:
             for _ in range(total):
                 advance()
             print("a result")

@@ -32,7 +32,7 @@ PyramidEncoder PyramidEncoderConfig Registry Synthesis UnknownNameError UsageErr
 backbone_record build_config bundled_models check_backbone check_device check_label composite embed
 find_model fit_array fit_shape fixed_hole free_form free_form_batch from_first load_backbone load_config
 load_direction load_directions load_discriminator load_encoder load_weights middle named_hole normal
-normalize_second_moment pass_size pyramid_preset read_checkpoint read_directions read_mask read_picture render
+normalize_second_moment pyramid_preset read_checkpoint read_directions read_mask read_picture render
 resize resize_hole run_versions sample_seed sample_seeds sample_z sha256_file sheet style_groups to_tensor
 to_uint8 write_checkpoint write_directions write_png
 """

@@ -91,14 +91,6 @@ def test_same_seed_same_bits_and_samples_differ(backbone: Backbone, weights: Pat
     assert not equal(first, method.invert(*pictures, samples=3, seed=2))
 
 
-def test_one_encoder_pass_serves_all_samples(backbone: Backbone, weights: Path, pictures: Any) -> None:
-    method = build(backbone, weights=weights)
-    seen: list[int] = []
-    method.networks.encoder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    method.invert(*pictures, samples=5)
-    assert seen == [len(pictures[0])]
-
-
 def test_chunks_change_next_to_nothing(backbone: Backbone, weights: Path, pictures: Any) -> None:
     one, many = (build(backbone, weights=weights, chunk=c).invert(*pictures, samples=4) for c in (1, 64))
     method = build(backbone, weights=weights)
