@@ -63,7 +63,7 @@ def compile_synthesis(backbone: Backbone) -> None:
         try:
             found: Synthesis = compiled(self, ws, **options)
         except (TorchDynamoException, InductorError) as cause:
-            reason = str(cause).strip().splitlines()[0]
+            reason = str(getattr(cause, "inner_exception", cause)).strip().splitlines()[0]
             raise UsageError(f"torch.compile cannot be had here ({reason}): drop --compile") from cause
         return found
 
