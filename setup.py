@@ -21,6 +21,7 @@ INSTALL = [
     "rich>=13",
     "safetensors>=0.4",
     "ninja>=1.11",
+    "psutil>=5.9",
     "pyyaml>=6",
     "opencv-python-headless>=4.8",
     "setuptools>=70",  # torch.utils.cpp_extension imports it when the ops are compiled

@@ -252,13 +252,22 @@ def hole_notes(hole: Bools) -> tuple[str, ...]:
 def to_tensor(pixels: Bytes) -> Tensor:
     """uint8 (H, W, 3) or (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1]."""
     batch = pixels[None] if pixels.ndim == 3 else pixels
-    return torch.tensor(batch).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+    return from_levels(torch.tensor(batch).permute(0, 3, 1, 2).contiguous())
 
 
 def to_uint8(images: Tensor) -> Bytes:
     """Float (N, 3, H, W), clamped to [-1, 1] -> uint8 (N, H, W, 3), rounded."""
-    levels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
-    return np.ascontiguousarray(levels.to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
+    return np.ascontiguousarray(to_levels(images).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Float (N, 3, H, W), clamped to [-1, 1] -> uint8 of that shape, rounded, on the same device."""
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """uint8 (N, 3, H, W) -> float32 in [-1, 1], on the same device."""
+    return levels.float() / 127.5 - 1
 
 
 def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0) -> Bytes:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ganinv import __version__
+from ganinv.backbones.running import chunks, pass_size
 from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
@@ -30,12 +31,14 @@ _TUNED = "tuned."
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """Codes of N pictures, K samples each, on the CPU, with all that is needed to draw or make them again.
+    """Codes of N pictures, K samples each, with all that is needed to draw or make them again.
+
+    Its tensors stay where they were made, on the generator's device; those of a file are on the CPU.
 
     ws: float32 (N, K, num_ws, w_dim). seeds: one per sample.
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
     content: height and width of the middle part that holds the picture, black being around it; None = all.
-    noise: which noise the generator is run with; "random" is drawn from the first seed.
+    noise: which noise the generator is run with; "random" is drawn from each sample's seed.
     features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
@@ -185,23 +188,24 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
 
 
 @torch.no_grad()
-def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *, chunk: int = 8) -> Tensor:
+def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None) -> Tensor:
     """Draws an inversion, or edited codes of it, with its noise, features and tuned weights.
+
+    `backbone.chunk` pictures are drawn in one pass. Equal chunks give equal bits; others may differ in the
+    last ones. With tuned weights or random noise each picture has a pass of its own.
 
     Args:
         inversion: what was found.
         backbone: the generator it was found with; drawing happens on its device. Tuned weights are applied to
             a copy of it.
         ws: codes (N, K, num_ws, w_dim) to draw instead of the inversion's own.
-        chunk: pictures in one pass. Equal chunks give equal bits; others may differ in the last ones. Where
-            weights are tuned each picture has a pass of its own.
 
     Returns:
-        float32 (N, K, 3, H, W), RGB, about [-1, 1], on the CPU.
+        float32 (N, K, 3, H, W), RGB, about [-1, 1], on the backbone's device.
 
     Raises:
         BackboneMismatchError: the inversion was made with another backbone.
-        UsageError: codes of another shape, or a chunk below 1.
+        UsageError: codes of another shape.
         CheckpointError: tuned weights that the backbone does not have.
     """
     record = inversion.backbone
@@ -211,24 +215,23 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None, *
     expected = (n, k, backbone.num_ws, backbone.w_dim)
     if tuple(chosen.shape) != expected:
         raise UsageError(f"codes of shape {list(chosen.shape)} cannot be drawn; expected {list(expected)}")
-    if chunk < 1:
-        raise UsageError(f"a chunk of {chunk} pictures is not possible; give 1 or more")
     device = next(backbone.parameters()).device
     flat = chosen.flatten(0, 1)
     features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
-    random = torch.Generator().manual_seed(inversion.seeds[0]) if inversion.noise == "random" else None
+    random = inversion.noise == "random"
     tuned = {name: change.flatten(0, 1) for name, change in inversion.tuned.items()}
     images = []
-    step = 1 if tuned else chunk
-    for start in range(0, n * k, step):
-        part = slice(start, start + step)
-        network = with_difference(backbone, {k: t[start] for k, t in tuned.items()}) if tuned else backbone
+    for part in chunks(n * k, 1 if tuned or random else pass_size(backbone, n * k)):
+        network = (
+            with_difference(backbone, {of: t[part.start] for of, t in tuned.items()}) if tuned else backbone
+        )
         inject = injection({side: f[part].to(device) for side, f in features.items()})
         codes = flat[part].to(device)
-        drawn = network.synthesize(codes, noise=inversion.noise, inject=inject, generator=random)
-        images.append(drawn.images.float().cpu())
+        generator = torch.Generator().manual_seed(inversion.seeds[part.start % k]) if random else None
+        drawn = network.synthesize(codes, noise=inversion.noise, inject=inject, generator=generator)
+        images.append(drawn.images.float())
     if not images:
-        return torch.empty(n, k, 3, backbone.resolution, backbone.resolution)
+        return torch.empty(n, k, 3, backbone.resolution, backbone.resolution, device=device)
     return torch.cat(images).unflatten(0, (n, k))
 
 

@@ -67,14 +67,16 @@ class InversionMethod(ABC):
             truncation: of random codes, 0 (the mean) to 1 (all variety).
 
         Returns:
-            An Inversion on the CPU: the same bits for the same arguments on the same machine.
+            An Inversion on the backbone's device: the same bits for the same arguments on the same machine,
+            as long as as many pictures are drawn in one pass (`backbone.chunk`).
 
         Raises:
             UsageError: shapes, samples or options that cannot work.
         """
 
     def render(self, inversion: Inversion, ws: Tensor | None = None) -> Tensor:
-        """Draws an inversion, or edited codes (N, K, num_ws, w_dim): float32 (N, K, 3, R, R) on the CPU.
+        """Draws an inversion, or edited codes (N, K, num_ws, w_dim): float32 (N, K, 3, R, R) on the
+        backbone's device.
 
         Raises:
             BackboneMismatchError: the inversion was made with another backbone.

@@ -12,6 +12,7 @@ from ganinv.backbones.loading import (
     load_backbone,
     load_discriminator,
 )
+from ganinv.backbones.running import chunks, pass_size
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
 from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import load_direction, load_directions
@@ -45,12 +46,14 @@ from ganinv.images import (
     embed,
     fit_array,
     fit_shape,
+    from_levels,
     middle,
     read_mask,
     read_picture,
     resize,
     resize_hole,
     sheet,
+    to_levels,
     to_tensor,
     to_uint8,
     write_png,
@@ -99,6 +102,7 @@ __all__ = [
     "check_backbone",
     "check_device",
     "check_label",
+    "chunks",
     "composite",
     "embed",
     "find_model",
@@ -108,6 +112,7 @@ __all__ = [
     "free_form",
     "free_form_batch",
     "from_first",
+    "from_levels",
     "load_backbone",
     "load_config",
     "load_direction",
@@ -119,6 +124,7 @@ __all__ = [
     "named_hole",
     "normal",
     "normalize_second_moment",
+    "pass_size",
     "pyramid_preset",
     "read_checkpoint",
     "read_directions",
@@ -134,6 +140,7 @@ __all__ = [
     "sha256_file",
     "sheet",
     "style_groups",
+    "to_levels",
     "to_tensor",
     "to_uint8",
     "write_checkpoint",

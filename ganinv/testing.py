@@ -90,13 +90,13 @@ def _result(case: _Case) -> Iterator[str]:
     if not found.ws.isfinite().all():
         yield "ws holds infinite values or NaN"
     tensors = [found.ws, found.working, found.hole, *found.features.values()]
-    if any(t.device.type != "cpu" or t.requires_grad for t in tensors):
-        yield "its tensors must be on the CPU and need no gradient"
+    if any(t.device not in (case.images.device, torch.device("cpu")) or t.requires_grad for t in tensors):
+        yield "its tensors must be on the backbone's device, or on the CPU, and need no gradient"
     if found.seeds != sample_seeds(case.seed, 3):
         yield "seeds are not sample_seeds(seed, samples)"
-    if not torch.equal(found.working.permute(0, 2, 3, 1), torch.tensor(to_uint8(case.images))):
+    if not torch.equal(found.working.permute(0, 2, 3, 1).cpu(), torch.tensor(to_uint8(case.images))):
         yield "working is not to_uint8(images)"
-    if not torch.equal(found.hole.float(), case.holes.cpu()):
+    if not torch.equal(found.hole.float().cpu(), case.holes.cpu()):
         yield "hole is not the one given"
     for side, feature in found.features.items():
         channels = backbone.feature_channels.get(side)
@@ -121,7 +121,7 @@ def _drawing(case: _Case) -> Iterator[str]:
         yield "render gave other bits the second time"
     if not torch.equal(images, case.method.render(case.result, case.result.ws.clone())):
         yield "render gave other bits for the inversion's own codes"
-    inside = images.flatten(3)[:, :, :, case.holes[0].flatten().cpu() > 0]
+    inside = images.flatten(3)[:, :, :, case.holes[0].flatten().to(images.device) > 0]
     differs = not _close(inside[:, 0], inside[:, 1])
     if differs != case.method.diverse:
         found = "differ" if differs else "do not differ"

@@ -10,7 +10,6 @@ pictures = method.render(result)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,19 @@ from ganinv.parts import (
     UsageError,
     backbone_record,
     check_label,
+    chunks,
+    from_levels,
+    pass_size,
     run_versions,
     sample_seeds,
     sample_z,
-    to_tensor,
-    to_uint8,
+    to_levels,
 )
 
 from .weights import TrainedNetworks, find_weights, load_networks
 
 VERSION = "1"
+_ENCODED = 8  # pictures in one pass of the encoder: not the generator's chunk, so that codes keep their bits
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,12 @@ class DiverseInpaintConfig:
 
     stage: int | None = None
     """1 leaves the skip features out, 2 demands them, None uses what the weight file has."""
-    chunk: int = 8
-    """Pictures in one pass of the generator: bounds the memory. Another chunk may change the last bits."""
     label: int | None = None
     """Class of the random codes, for generators that have classes; None = each in turn."""
 
     def __post_init__(self) -> None:
         if self.stage not in (None, 1, 2):
             raise UsageError(f"stage {self.stage} is not known; diverse-inpaint has stage 1 and stage 2")
-        if self.chunk < 1:
-            raise UsageError(f"a chunk of {self.chunk} pictures is not possible; give 1 or more")
 
 
 class DiverseInpaint(GuidedMethod):
@@ -109,34 +107,25 @@ class DiverseInpaint(GuidedMethod):
         if not 0 <= truncation <= 1:
             raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
         seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
-        working = to_uint8(images)  # (N, R, R, 3)
-        x, visible = to_tensor(working).to(device), 1 - hole.float().to(device)
+        working, hole = to_levels(images.to(device)), hole.to(device)
+        x, visible = from_levels(working), 1 - hole.float()
 
         codes = self.random_codes(samples, seed, truncation) if w_rand is None else w_rand.float().to(device)
         codes = self._for_each_picture(codes, len(x), samples)  # (N * K, num_ws, w_dim)
         w_enc = self._encode(x, visible)  # (N, num_ws, w_dim)
 
-        ws, features = [], []
-        for part in self._chunks(len(codes)):
-            of = torch.arange(part.start, part.stop, device=device) // samples  # the picture of each sample
-            w_out = self.networks.mixing(w_enc[of], codes[part])
-            ws.append(w_out.cpu())
-            if self.skip is not None:
-                y1 = self.backbone.synthesize(w_out, noise="const").images.float()
-                features.append({r: f.cpu() for r, f in self.skip(x[of], visible[of], y1).items()})
+        w_out = self.networks.mixing(w_enc.repeat_interleave(samples, dim=0), codes)  # all samples at once
+        size, shape = pass_size(self.backbone, len(codes)), (len(x), samples)
+        features = self._skip_features(x, visible, w_out, size)
 
-        shape = (len(x), samples)
         return Inversion(
-            ws=_join(ws, (0, self.backbone.num_ws, self.backbone.w_dim)).unflatten(0, shape),
+            ws=w_out.unflatten(0, shape),
             seeds=seeds,
-            working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
-            hole=hole.to("cpu", torch.uint8),
+            working=working,
+            hole=hole.to(torch.uint8),
             content=self.content,
             noise="const",
-            features={
-                r: torch.cat([f[r] for f in features]).unflatten(0, shape)
-                for r in (features[0] if features else ())
-            },
+            features={r: f.unflatten(0, shape) for r, f in features.items()},
             backbone=backbone_record(self.backbone),
             method={
                 "name": self.name,
@@ -144,7 +133,7 @@ class DiverseInpaint(GuidedMethod):
                 "weights": self.networks.name,
                 "sha256": self.networks.sha256,
             },
-            options=self._options(samples, seed, truncation, w_rand),
+            options=self._options(samples, seed, truncation, size, w_rand),
             versions=run_versions(),
         )
 
@@ -162,8 +151,20 @@ class DiverseInpaint(GuidedMethod):
         return torch.cat(rows).float()
 
     def _encode(self, x: Tensor, visible: Tensor) -> Tensor:
-        rows = [self.networks.encoder(x[part], visible[part]) for part in self._chunks(len(x))]
+        """(N, num_ws, w_dim): each picture is encoded once, for all its samples."""
+        rows = [self.networks.encoder(x[part], visible[part]) for part in chunks(len(x), _ENCODED)]
         return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
+
+    def _skip_features(self, x: Tensor, visible: Tensor, w_out: Tensor, size: int) -> dict[int, Tensor]:
+        """Block side -> (N * K, C, side, side), drawing `size` codes in one pass; {} in stage 1."""
+        if self.skip is None:
+            return {}
+        features: list[dict[int, Tensor]] = []
+        for part in chunks(len(w_out), size):
+            of = torch.arange(part.start, part.stop, device=x.device) * len(x) // len(w_out)  # its picture
+            y1 = self.backbone.synthesize(w_out[part], noise="const").images.float()
+            features.append(self.skip(x[of], visible[of], y1))
+        return {r: torch.cat([f[r] for f in features]) for r in (features[0] if features else ())}
 
     def _for_each_picture(self, codes: Tensor, pictures: int, samples: int) -> Tensor:
         """(K, L, D) or (N, K, L, D) -> (N * K, L, D)."""
@@ -175,16 +176,14 @@ class DiverseInpaint(GuidedMethod):
             )
         return codes.expand(pictures, *one).flatten(0, 1)
 
-    def _chunks(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.config.chunk):
-            yield slice(start, min(start + self.config.chunk, count))
-
-    def _options(self, samples: int, seed: int, truncation: float, w_rand: Tensor | None) -> dict[str, Any]:
+    def _options(
+        self, samples: int, seed: int, truncation: float, size: int, w_rand: Tensor | None
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {
             "samples": samples,
             "seed": seed,
             "truncation": truncation,
-            "chunk": self.config.chunk,
+            "chunk": size,
             "label": self.config.label,
             "stage": 1 if self.skip is None else 2,
             "device": self.backbone.w_avg.device.type,
@@ -200,7 +199,6 @@ def build(
     *,
     weights: str | Path | None = None,
     stage: int | None = None,
-    chunk: int = 8,
     label: int | None = None,
 ) -> DiverseInpaint:
     """The method with its trained weights; registered as `diverse-inpaint`.
@@ -208,16 +206,11 @@ def build(
     Args:
         weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
         stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
-        chunk: pictures in one pass of the generator.
         label: class of the random codes; None = each in turn.
 
     Raises:
         CheckpointError: no weights for this backbone, or a damaged file.
         BackboneMismatchError: weights of another backbone.
     """
-    config = DiverseInpaintConfig(stage=stage, chunk=chunk, label=label)
+    config = DiverseInpaintConfig(stage=stage, label=label)
     return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)
-
-
-def _join(parts: list[Tensor], empty: tuple[int, ...]) -> Tensor:
-    return torch.cat(parts) if parts else torch.empty(empty)

@@ -35,12 +35,14 @@ class Backbone(nn.Module, ABC):
     """A StyleGAN generator: a mapping network z -> w and a synthesis network W+ -> picture.
 
     name, sha256, path: of the file it was loaded from; results keep the first two.
+    chunk: pictures that methods and `render` send through it in one pass; None = as many as fit free memory.
     """
 
     family: str = "unknown"
     name: str = "unnamed"
     sha256: str = ""
     path: Path | None = None
+    chunk: int | None = None
     resolution: int
     num_ws: int
     w_dim: int

@@ -12,6 +12,7 @@ from torch import nn
 
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
+from ganinv.backbones.running import compile_synthesis, set_precision
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.backbones.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file
@@ -91,33 +92,52 @@ def backbone_of(weights: str | Path) -> str | None:
     return None if found is None else str(found)
 
 
-def load_backbone(name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu") -> Backbone:
-    """A generator ready for use: eval mode, float32, no gradients on its weights, `name` and `sha256` set.
+def load_backbone(
+    name_or_path: str | Path = DEFAULT,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    chunk: int | None = None,
+    compiled: bool = False,
+) -> Backbone:
+    """A generator ready for use: eval mode, no gradients on its weights, `name` and `sha256` set.
 
     Args:
         name_or_path: the name of a bundled or stored model, or a file: ganinv safetensors, rosinality .pt,
             NVIDIA's StyleGAN2 or StyleGAN3 .pkl. Averaged weights (G_ema) come first.
         device: where to put it: "cpu", "cuda", "cuda:1".
+        precision: of its convolutions: "float32", "bfloat16", or "float16" (CUDA only).
+        chunk: pictures in one pass when methods and `render` draw; None = as many as fit free memory. Other
+            chunks may move the last bits of a picture.
+        compiled: draw through torch.compile; the first picture of each shape waits for the compiler.
 
     Raises:
-        UnknownNameError, CheckpointError: no such model, or not one. UsageError: no such device.
+        UnknownNameError, CheckpointError: no such model, or not one. UsageError: no such device, or a
+            precision or chunk that is not possible.
     """
+    if chunk is not None and chunk < 1:
+        raise UsageError(f"a chunk of {chunk} pictures is not possible; give 1 or more")
     found = read_checkpoint(find_model(name_or_path, "generator"), kind="generator")
-    return _ready(fill(lambda: build_backbone(found), found), found, device)
+    backbone = _ready(fill(lambda: build_backbone(found), found), found, device)
+    set_precision(backbone, precision)
+    backbone.chunk = chunk
+    if compiled:
+        compile_synthesis(backbone)
+    return backbone
 
 
-def load_backbone_of(weights: str | Path | None, *, device: str | torch.device = "cpu") -> Backbone:
+def load_backbone_of(weights: str | Path | None, **running: Any) -> Backbone:
     """The generator that goes with a method's weights: the one in their file; else the one they were made
-    for, by its digest; else the default one. Raises what `load_backbone` raises.
+    for, by its digest; else the default one. `running`, and what is raised, are those of `load_backbone`.
     """
     if weights is None:
-        return load_backbone(device=device)
+        return load_backbone(**running)
     try:
-        return load_backbone(weights, device=device)
+        return load_backbone(weights, **running)
     except NoSuchPartError:  # most weights hold no generator
-        return load_backbone(backbone_of(weights) or DEFAULT, device=device)
+        return load_backbone(backbone_of(weights) or DEFAULT, **running)
     except UnknownNameError:  # told by the method
-        return load_backbone(device=device)
+        return load_backbone(**running)
 
 
 def load_discriminator(

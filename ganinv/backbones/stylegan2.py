@@ -114,10 +114,13 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, generator: torch.Generator | None) -> Tensor:
         fir = self.resample_filter if self.up > 1 else None
+        styles = self.affine(w)
+        if x.dtype == torch.float16:  # its largest number is 65504; demodulation takes any factor out again
+            styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
         return modulated_conv2d(
             x,
             self.weight,
-            self.affine(w),
+            styles,
             noise=self.noise_maps(x.shape[0], noise, generator),
             bias=self.bias,
             act="lrelu",
@@ -235,8 +238,8 @@ class SynthesisNetwork(nn.Module):
 
 
 class StyleGAN2Generator(MappedBackbone):
-    """StyleGAN2 generator. `compute_dtype` may be set to bfloat16: convolutions then run in it, styles
-    and pictures in float32.
+    """StyleGAN2 generator. `compute_dtype` may be set to bfloat16 or float16: convolutions then run in it,
+    styles and pictures in float32.
     """
 
     family = "stylegan2"

@@ -218,8 +218,8 @@ class SynthesisNetwork(nn.Module):
 
 
 class StyleGAN3Generator(MappedBackbone):
-    """StyleGAN3 generator. `compute_dtype` may be set to bfloat16: layers then run in it; codes, the Fourier
-    features and the layer to RGB in float32.
+    """StyleGAN3 generator. `compute_dtype` may be set to bfloat16 or float16: layers then run in it; codes,
+    the Fourier features and the layer to RGB in float32.
 
     A side in pixels means the last layer, but the one to RGB, whose output has that sampling rate; features
     are its output without the margin. An injected change is continued into the margin from the border, since

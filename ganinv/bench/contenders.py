@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.backbones.loading import load_backbone
-from ganinv.backbones.passes import compile_passes
+from ganinv.backbones.running import compile_synthesis
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.bench.peer_style import PeerStyleGenerator
 from ganinv.errors import UnknownNameError, UsageError
@@ -82,7 +82,7 @@ def _in_bfloat16(generator: StyleGAN2Generator) -> StyleGAN2Generator:
 
 def _generated(generator: StyleGAN2Generator, task: Task, *, compiled: bool = False) -> Work:
     if compiled:
-        compile_passes(generator)
+        compile_synthesis(generator)
     if task.kind == "invert":
         return _inverted(generator, task)
     codes = torch.randn(task.batch, generator.num_ws, generator.w_dim, device=task.device)

@@ -8,13 +8,14 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ganinv.cli.pipeline import overlapped
 from ganinv.errors import CheckpointError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +94,21 @@ machine_options = options(
     ),
     click.option(
         "--precision",
-        type=click.Choice(["float32", "bfloat16"]),
+        type=click.Choice(["float32", "bfloat16", "float16"]),
         default="float32",
         show_default=True,
-        help="Of the generator's convolutions.",
+        help="Of the generator's convolutions; float16 on CUDA only.",
+    ),
+    click.option(
+        "--chunk",
+        type=click.IntRange(min=1),
+        help="Pictures in one pass of the generator; default: what free memory has room for.",
+    ),
+    click.option(
+        "--compile",
+        "compiled",
+        is_flag=True,
+        help="Draw through torch.compile; the first picture waits for the compiler.",
     ),
 )
 
@@ -235,19 +247,25 @@ class Report:
         }
 
 
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[Path]], report: Report) -> None:
-    """Runs `work` on each input, going on past bad ones.
+def run_jobs(
+    jobs: Sequence[Job],
+    read: Callable[[Job], T],
+    work: Callable[[Job, T], Callable[[], list[Path]]],
+    report: Report,
+) -> None:
+    """Reads each input, works on it and writes its results, going on past bad ones.
 
-    `work` returns the files it wrote, last the one to look at. A result that cannot be written ends the run:
-    the next one would not be either.
+    The next inputs are read, and the last results written, while one is worked on: see `overlapped`. What
+    `work` gives writes the files and returns them, last the one to look at. A result that cannot be written
+    ends the run: the next one would not be either.
 
     Raises:
         UsageError: the first input met one: a mistake on the command line that all would meet.
     """
-    with _progress(len(jobs)) as advance:
-        for index, job in enumerate(jobs):
+    with _progress(len(jobs)) as advance, closing(overlapped(jobs, read, work)) as done:
+        for index, (job, result) in enumerate(done):
             try:
-                written = work(job)
+                written = result.result()
             except (InputError, CheckpointError) as cause:
                 report.failures.append((job.path, cause.message))
             except UsageError as cause:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ from ganinv.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import Backbone, Edit, Inversion, InversionMethod
+    from ganinv.api import Backbone, Edit, Inversion, InversionMethod, OpenedPicture
 
 _LONGEST_STRIP = 99
 
@@ -99,6 +100,8 @@ def command(
     backbone: str | None,
     device: str,
     precision: str,
+    chunk: int | None,
+    compiled: bool,
     out: Path,
     as_json: bool,
     **asked: Any,
@@ -125,13 +128,14 @@ def command(
     planned = [out / (job.name + end) for job in jobs for end in ends]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
-    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "device": device}
-    options |= {"precision": precision, "out": str(out), **pictures.to_json()}
+    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
+    running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
+    options |= {**running, **pictures.to_json()}
     report = Report(as_json, [job.path for job in jobs], options)
     if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
         _note_unused(ctx, report)
-    editor = Editor(settings, pictures, backbone, device, precision, report, out)
-    run_jobs(jobs, editor.run, report)
+    editor = Editor(settings, pictures, backbone, running, report, out)
+    run_jobs(jobs, editor.read, editor.run, report)
     report.finish(ctx)
 
 
@@ -169,63 +173,79 @@ class Editor:
         settings: EditSettings,
         pictures: PictureSettings,
         backbone: str | None,
-        device: str,
-        precision: str,
+        running: Mapping[str, Any],
         report: Report,
         out: Path,
     ) -> None:
         self.settings, self.pictures, self.report, self.out = settings, pictures, report, out
-        self.backbone, self.device, self.precision = backbone, device, precision
-        self.open = functools.cache(self._open)
-        self.method = functools.cache(self._method)
+        self.backbone, self.running = backbone, running
+        self.opening = threading.RLock()  # inputs are read in another thread, which must not open twice
+        self.opened = functools.cache(self._open)
+        self.methods = functools.cache(self._method)
         self.edits = functools.cache(self._edits)
         if backbone is not None:
             self.open(backbone)  # a wrong name or file is told once, before any work
 
-    def run(self, job: Job) -> list[Path]:
-        """Edits one inversion file or picture; returns the files written."""
-        inversion, backbone = self._inversion(job)
+    def open(self, name: str) -> Backbone:
+        """The backbone of that name or file, opened once."""
+        with self.opening:
+            return self.opened(name)
+
+    def method(self) -> InversionMethod:
+        """The method that inverts pictures, opened once."""
+        with self.opening:
+            return self.methods()
+
+    def read(self, job: Job) -> Inversion | OpenedPicture:
+        """What the input file holds."""
+        from ganinv.api import Inversion
+
+        if job.path.name.endswith(".safetensors"):
+            return Inversion.load(job.path)
+        return open_job(job, self.method(), self.pictures)
+
+    def run(self, job: Job, found: Inversion | OpenedPicture) -> Callable[[], list[Path]]:
+        """Edits one inversion or picture; what it returns writes the files and gives their paths."""
+        inversion, backbone = self._inversion(job, found)
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
-        written: list[Path] = []
+        drawn: dict[Path, np.ndarray] = {}
         if self.settings.strengths:
             edited = self._draw(inversion, backbone, self._chosen(backbone))
-            written += self._write(job, inversion, "edit", list(edited))
+            drawn |= self._named_files(job, inversion, "edit", list(edited))
         if self.settings.strip is not None:
             strips = self._strips(inversion, backbone, self.settings.strip)
-            written += self._write(job, inversion, "strip", strips)
-        return written
+            drawn |= self._named_files(job, inversion, "strip", strips)
+        return lambda: _write(drawn)
 
-    def _inversion(self, job: Job) -> tuple[Inversion, Backbone]:
+    def _inversion(self, job: Job, found: Inversion | OpenedPicture) -> tuple[Inversion, Backbone]:
         """The inversion that a file holds, with its backbone, or that of a picture."""
         from ganinv.api import Inversion
         from ganinv.cli.machine import backbone_of
         from ganinv.inversion import check_backbone
 
-        if job.path.name.endswith(".safetensors"):
-            inversion = Inversion.load(job.path)
-            backbone = (
-                self.open(self.backbone) if self.backbone else self.open(backbone_of(inversion, job.path))
-            )
+        if isinstance(found, Inversion):
+            inversion = found
+            backbone = self.open(self.backbone or backbone_of(inversion, job.path))
             check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
             self.edits(backbone)
             return inversion, backbone
         method = self.method()
         self.edits(method.backbone)  # a wrong name is told before the picture is inverted
-        opened = open_job(job, method, self.pictures, self.report)
-        inversion = invert_opened(method, opened, self.pictures, self.report, precision=self.precision)
-        warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
+        precision = self.running["precision"]
+        inversion = invert_opened(method, found, self.pictures, self.report, precision=precision)
+        warn_if_foreign(method.render(inversion)[0], found, job, self.report)
         return inversion, method.backbone
 
     def _open(self, name: str) -> Backbone:
         from ganinv.cli.machine import open_backbone
 
-        return open_backbone(name, self.device, self.precision)
+        return open_backbone(name, **self.running)
 
     def _method(self) -> InversionMethod:
         if self.backbone:
             return open_method(self.pictures, self.open(self.backbone), self.report)
-        generator = open_generator(self.pictures, None, self.device, self.precision)
+        generator = open_generator(self.pictures, None, **self.running)
         return open_method(self.pictures, generator, self.report)
 
     def _edits(self, backbone: Backbone) -> list[Edit]:
@@ -265,8 +285,8 @@ class Editor:
         if not self.settings.keep_known:
             return drawn[:, rows, columns]
         count = inversion.samples
-        working = np.repeat(inversion.working.permute(0, 2, 3, 1).numpy(), count, axis=0)
-        hole = np.repeat(inversion.hole[:, 0].bool().numpy(), count, axis=0)
+        working = np.repeat(inversion.working.permute(0, 2, 3, 1).cpu().numpy(), count, axis=0)
+        hole = np.repeat(inversion.hole[:, 0].bool().cpu().numpy(), count, axis=0)
         return composite(drawn, working, hole, self.settings.feather)[:, rows, columns]
 
     def _strips(
@@ -289,15 +309,21 @@ class Editor:
         count = len(rows[0][0])
         return [sheet([[tile[index] for tile in row] for row in rows]) for index in range(count)]
 
-    def _write(self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]) -> list[Path]:
-        """Writes NAME-00-KIND.png, ...; with several pictures in one inversion NAME-p00-00-KIND.png, ..."""
-        from ganinv.api import write_png
-
-        written = []
+    def _named_files(
+        self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]
+    ) -> dict[Path, np.ndarray]:
+        """The pictures by NAME-00-KIND.png, ...; with several in one inversion NAME-p00-00-KIND.png, ..."""
+        files = {}
         first = self.settings.sample or 0
         for index, pixels in enumerate(pictures):
             picture, sample = divmod(index, inversion.samples)
             prefix = f"{job.name}-p{picture:02d}" if inversion.ws.shape[0] > 1 else job.name
-            path = self.out / f"{prefix}-{first + sample:02d}-{kind}.png"
-            written.append(write_png(path, pixels))
-        return written
+            files[self.out / f"{prefix}-{first + sample:02d}-{kind}.png"] = pixels
+        return files
+
+
+def _write(files: Mapping[Path, np.ndarray]) -> list[Path]:
+    """Writes the pictures; returns their paths."""
+    from ganinv.api import write_png
+
+    return [write_png(path, pixels) for path, pixels in files.items()]

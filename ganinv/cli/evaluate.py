@@ -83,6 +83,8 @@ def command(
     backbone: str | None,
     device: str,
     precision: str,
+    chunk: int | None,
+    compiled: bool,
     beside: tuple[Path, ...],
     fresh: bool,
     out: Path,
@@ -106,7 +108,8 @@ def command(
     rows = {str(folder): _report_of(folder) for folder in beside}
     if settings.series is None and settings.features is None:
         click.echo("Note: the judge knows portraits only; for other pictures give --features FILE", err=True)
-    generator = _generator(backbone, weights, device, precision)
+    running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
+    generator = _generator(backbone, weights, **running)
     completer = _completer(method, generator, weights, options)
 
     from ganinv.evaluation.runner import evaluate
@@ -116,7 +119,7 @@ def command(
     compared = comparison({str(out): report, **rows})
     if as_json:
         given = {"method": method, "weights": weights, "options": list(options), "backbone": backbone}
-        given |= {**settings.to_json(), "device": device, "precision": precision, "out": str(out)}
+        given |= {**settings.to_json(), **running, "out": str(out)}
         written = [str(out / f"report.{kind}") for kind in ("json", "md", "html")]
         result = {"outputs": written, "inputs": [], "options": given, "failures": []}
         click.echo(json.dumps({**result, "figures": report["figures"]}, indent=2))
@@ -132,12 +135,12 @@ def _check_installed() -> None:
         raise UsageError(f"evaluate needs {', '.join(missing)}: type pip install 'ganinv[evaluate]'")
 
 
-def _generator(name: str | None, weights: str | None, device: str, precision: str) -> Backbone:
+def _generator(name: str | None, weights: str | None, **running: Any) -> Backbone:
     from ganinv.cli.machine import open_backbone, open_backbone_of
 
     if name is not None:
-        return open_backbone(name, device, precision)
-    return open_backbone_of(weights, device, precision)
+        return open_backbone(name, **running)
+    return open_backbone_of(weights, **running)
 
 
 def _completer(method: str, backbone: Backbone, weights: str | None, options: tuple[str, ...]) -> Completer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,12 @@ from ganinv.cli.pictures import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import InversionMethod
+    from ganinv.api import Inversion, InversionMethod, OpenedPicture
 
 # A 64 px picture is a stamp on today's screens.
 _SHEET_TILE = 128
 _SHEET_COLUMNS = 8
+_OTHER_ENDS = ("-input.png", "-mask.png", INVERSION_SUFFIX, "-sheet.png")
 _FEATHER = "Width in pixels of a soft edge inside the hole."
 
 
@@ -59,6 +61,8 @@ def command(
     backbone: str | None,
     device: str,
     precision: str,
+    chunk: int | None,
+    compiled: bool,
     feather: int,
     raw: bool,
     out: Path,
@@ -77,12 +81,18 @@ def command(
     _, mask_file = mask_source(settings.mask)
     planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
-    options = {**settings.to_json(), "backbone": backbone, "device": device, "precision": precision}
+    running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
+    options = {**settings.to_json(), "backbone": backbone, **running}
     options |= {"feather": feather, "raw": raw, "out": str(out)}
     report = Report(as_json, [job.path for job in jobs], options)
 
-    method = open_method(settings, open_generator(settings, backbone, device, precision), report)
-    run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
+    method = open_method(settings, open_generator(settings, backbone, **running), report)
+    run_jobs(
+        jobs,
+        lambda job: open_job(job, method, settings),
+        lambda job, opened: _invert(job, opened, method, settings, report, out),
+        report,
+    )
     report.finish(ctx)
 
 
@@ -90,44 +100,57 @@ def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
     """Every file written for one picture; the sheet, which is the one to look at, comes last."""
     kinds = ("", "-raw") if raw else ("",)
     ends = [f"-{index:02d}{kind}.png" for index in range(samples) for kind in kinds]
-    ends += ["-input.png", "-mask.png", INVERSION_SUFFIX, "-sheet.png"]
-    return [stem.with_name(stem.name + end) for end in ends]
+    return [stem.with_name(stem.name + end) for end in (*ends, *_OTHER_ENDS)]
 
 
 def _invert(
-    job: Job, method: InversionMethod, settings: PictureSettings, report: Report, out: Path
-) -> list[Path]:
-    """Inverts one picture and writes its files; returns them in the order of `_outputs`."""
-    import numpy as np
+    job: Job,
+    opened: OpenedPicture,
+    method: InversionMethod,
+    settings: PictureSettings,
+    report: Report,
+    out: Path,
+) -> Callable[[], list[Path]]:
+    """Inverts one picture; what it returns writes the files and gives them in the order of `_outputs`."""
+    from ganinv.api import to_uint8
 
-    from ganinv.api import composite, to_uint8, write_png
-    from ganinv.images import middle
-
-    opened = open_job(job, method, settings, report)
     extra = {key: report.options[key] for key in ("precision", "feather")}
     inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
     drawn = to_uint8(images)
-    holes = np.repeat(opened.hole[0].bool().numpy(), settings.samples, axis=0)  # (K, H, W)
-    working = np.repeat(opened.working, settings.samples, axis=0)
+    paths = _outputs(out / job.name, settings.samples, bool(report.options["raw"]))
+    return lambda: _write(paths, opened, inversion, drawn, report.options["feather"])
+
+
+def _write(
+    paths: list[Path], opened: OpenedPicture, inversion: Inversion, drawn: np.ndarray, feather: int
+) -> list[Path]:
+    """Writes the files of one picture; `drawn`: uint8 (K, H, W, 3), by the generator. Returns `paths`."""
+    import numpy as np
+
+    from ganinv.api import composite, write_png
+    from ganinv.images import middle
+
+    count = len(drawn)
+    holes = np.repeat(opened.hole[0].bool().numpy(), count, axis=0)  # (K, H, W)
+    working = np.repeat(opened.working, count, axis=0)
     # without a hole there is nothing to paste: the answer is the generator's picture
-    completed = composite(drawn, working, holes, report.options["feather"]) if holes.any() else drawn
+    completed = composite(drawn, working, holes, feather) if holes.any() else drawn
 
     part = middle(working.shape[1], opened.content)
-    raw = bool(report.options["raw"])
-    stem = out / job.name
+    kinds = (len(paths) - len(_OTHER_ENDS)) // count  # completions, and with --raw the generator's pictures
     pictures: list[np.ndarray] = []
-    for index in range(settings.samples):
-        pictures += [completed[index], drawn[index]][: 1 + raw]
+    for index in range(count):
+        pictures += [completed[index], drawn[index]][:kinds]
     pictures += [opened.working[0], np.where(holes[0], np.uint8(255), np.uint8(0))]
-    *paths, inversion_path, sheet_path = _outputs(stem, settings.samples, raw)
-    for path, pixels in zip(paths, pictures, strict=True):
+    *picture_paths, inversion_path, sheet_path = paths
+    for path, pixels in zip(picture_paths, pictures, strict=True):
         write_png(path, pixels[part])
     inversion.save(inversion_path)
     tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
     write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
-    return [*paths, inversion_path, sheet_path]
+    return paths
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

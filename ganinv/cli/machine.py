@@ -1,33 +1,33 @@
-"""--backbone, --device and --precision turned into a generator ready for use."""
+"""--backbone and the options of the machine turned into a generator ready for use."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ganinv.errors import CheckpointError, UsageError
+from ganinv.errors import CheckpointError
 
 if TYPE_CHECKING:
     from ganinv.api import Backbone, Inversion
 
 
-def open_backbone(name_or_path: str, device: str, precision: str) -> Backbone:
-    """The backbone on the device, computing in the precision.
+def open_backbone(name_or_path: str, device: str, **running: Any) -> Backbone:
+    """The backbone on the device; `running`: precision, chunk and compiled of `load_backbone`.
 
     Raises:
         UnknownNameError, CheckpointError: no such backbone.
-        UsageError: no such device, or the backbone cannot compute in that precision.
+        UsageError: no such device, or the backbone cannot run in that way.
     """
     from ganinv.api import load_backbone
 
-    return _in_precision(load_backbone(name_or_path, device=_picked(device)), precision)
+    return load_backbone(name_or_path, device=_picked(device), **running)
 
 
-def open_backbone_of(weights: str | Path | None, device: str, precision: str) -> Backbone:
+def open_backbone_of(weights: str | Path | None, device: str, **running: Any) -> Backbone:
     """The same for the backbone that goes with a method's weights, see `load_backbone_of`."""
     from ganinv.backbones.loading import load_backbone_of
 
-    return _in_precision(load_backbone_of(weights, device=_picked(device)), precision)
+    return load_backbone_of(weights, device=_picked(device), **running)
 
 
 def backbone_of(inversion: Inversion, path: Path) -> str:
@@ -51,15 +51,3 @@ def _picked(device: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def _in_precision(backbone: Backbone, precision: str) -> Backbone:
-    import torch
-
-    if precision == "bfloat16":
-        if not hasattr(backbone, "compute_dtype"):
-            raise UsageError(
-                f"{backbone.family} backbones compute in float32 only: drop --precision bfloat16"
-            )
-        setattr(backbone, "compute_dtype", torch.bfloat16)  # noqa: B010  (not every family has it)
-    return backbone

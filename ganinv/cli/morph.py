@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,6 +56,8 @@ def command(
     backbone: str | None,
     device: str,
     precision: str,
+    chunk: int | None,
+    compiled: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -82,7 +84,8 @@ def command(
         if inversion.ws.shape[0] > 1:
             raise UsageError(f"{path} holds {inversion.ws.shape[0]} pictures; a morph takes files of one")
     ends = opened[0].sample(start), opened[-1].sample(target)
-    generator = open_backbone(backbone or backbone_of(ends[0], first), device, precision)
+    running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
+    generator = open_backbone(backbone or backbone_of(ends[0], first), **running)
     between = morph(*ends, steps)
     if not raw and not same_picture(*ends):
         click.echo("Note: these are not of one picture and hole: no known pixels are pasted", err=True)
@@ -90,7 +93,7 @@ def command(
     written = _write(frames, between, paths)
     if as_json:
         options = {"from": start, "to": target, "steps": steps, "raw": raw, "backbone": backbone}
-        options |= {"device": device, "precision": precision, "out": str(out)}
+        options |= {**running, "out": str(out)}
         result = {"outputs": list(map(str, written)), "inputs": list(map(str, inputs)), "options": options}
         click.echo(json.dumps({**result, "failures": []}, indent=2))
     else:

@@ -118,7 +118,7 @@ class PictureSettings:
         return {**asdict(self), "reference": None if self.reference is None else str(self.reference)}
 
 
-def open_generator(settings: PictureSettings, backbone: str | None, device: str, precision: str) -> Backbone:
+def open_generator(settings: PictureSettings, backbone: str | None, device: str, **running: Any) -> Backbone:
     """The backbone asked for; where none is, the generator in the file of --weights, or the default one.
 
     Raises what `ganinv.cli.machine.open_backbone` raises.
@@ -126,8 +126,8 @@ def open_generator(settings: PictureSettings, backbone: str | None, device: str,
     from ganinv.cli.machine import open_backbone, open_backbone_of
 
     if backbone is not None:
-        return open_backbone(backbone, device, precision)
-    return open_backbone_of(settings.weights, device, precision)
+        return open_backbone(backbone, device, **running)
+    return open_backbone_of(settings.weights, device, **running)
 
 
 def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -> InversionMethod:
@@ -205,9 +205,9 @@ def mask_source(spec: str | None) -> tuple[str, Path | None]:
     raise UnknownNameError("mask", spec, ["alpha", *MASK_NAMES], hint="Or give a mask file.")
 
 
-def open_job(job: Job, method: InversionMethod, settings: PictureSettings, report: Report) -> OpenedPicture:
-    """The picture and its mask at the size of the method's backbone, with a note for each thing that was done
-    to them.
+def open_job(job: Job, method: InversionMethod, settings: PictureSettings) -> OpenedPicture:
+    """The picture and its mask at the size of the method's backbone; its notes are lines for the user, which
+    `invert_opened` tells: pictures are opened before their turn.
 
     Raises:
         InputError: a picture or mask that cannot be used.
@@ -230,16 +230,15 @@ def open_job(job: Job, method: InversionMethod, settings: PictureSettings, repor
     )
     share = opened.hole[0, 0][middle(size, content)].mean().item()
     level = "Warning" if share > 0.95 or (path is not None and share > 0) else "Note"
-    for note in opened.notes:
-        report.note(f"{level}: {job.path}: {note}")
+    notes = [f"{level}: {job.path}: {note}" for note in opened.notes]
     if kind == "none":
-        report.note(f"Note: {job.path}: no mask: plain inversion of the whole picture")
+        notes.append(f"Note: {job.path}: no mask: plain inversion of the whole picture")
     if path is not None and share > 0.5:
         other = "keep-white" if settings.mask_polarity == "erase-white" else "erase-white"
-        report.note(
+        notes.append(
             f"Note: {job.path}: {share:.0%} is erased; is your mask inverted? --mask-polarity {other}"
         )
-    return opened
+    return replace(opened, notes=tuple(notes))
 
 
 def invert_opened(
@@ -248,6 +247,8 @@ def invert_opened(
     """The inversion of an opened picture; what was asked for on the command line, and `extra`, is kept in its
     options. Where it is the only one, a bar shows the steps.
     """
+    for note in opened.notes:
+        report.note(note)
     with step_bar(method, wanted=len(report.inputs) == 1):
         inversion = method.invert(
             opened.image.to(_device_of(method)),
@@ -297,12 +298,13 @@ def warn_if_foreign(raw: Tensor, opened: OpenedPicture, job: Job, report: Report
     if not raw.isfinite().all():
         raise InputError(
             f"{job.path}: the method's answer is not finite, so nothing is written: a step that is too large "
-            "(lr) does that"
+            "(lr) does that, and float16 in generators that were not trained for it"
         )
     known = (1 - opened.hole).expand_as(opened.image).bool()[0]
     if not known.any():
         return
-    error = (raw.clamp(-1, 1) - opened.image)[:, known].square().mean(dim=1)
+    known, image = known.to(raw.device), opened.image.to(raw.device)
+    error = (raw.clamp(-1, 1) - image)[:, known].square().mean(dim=1)
     psnr = (10 * torch.log10(4 / error.clamp(min=1e-12))).mean().item()
     if psnr < _FOREIGN_PSNR:
         report.note(

@@ -20,7 +20,7 @@ from ganinv.configs import build_config, check_numbers, takes
 from ganinv.encoders.loading import load_encoder
 from ganinv.encoders.published import PublishedEncoder
 from ganinv.errors import CheckpointError, UsageError
-from ganinv.images import to_tensor, to_uint8
+from ganinv.images import from_levels, to_levels
 from ganinv.inversion import Inversion, backbone_record, run_versions
 from ganinv.method import InversionMethod
 from ganinv.sampling import sample_seeds
@@ -75,8 +75,9 @@ class Encode(InversionMethod):
     ) -> Inversion:
         """See `InversionMethod.invert`; `truncation` pulls the answer itself towards the mean code."""
         hole = self.check_inputs(images, holes, samples)
-        working = to_uint8(images)  # (N, R, R, 3)
-        seen = to_tensor(working).to(self.backbone.w_avg.device)
+        device = self.backbone.w_avg.device
+        working, hole = to_levels(images.to(device)), hole.to(device)
+        seen = from_levels(working)
         erases = hole.flatten(1).any(dim=1)
         ws = torch.empty(len(seen), self.backbone.num_ws, self.backbone.w_dim, device=seen.device)
         for index in range(len(seen)):  # one by one: a picture's codes do not depend on its neighbours
@@ -84,10 +85,10 @@ class Encode(InversionMethod):
             ws[one] = self.encode(seen[one], hole[one].bool() if erases[index] else None)[-1]
         ws = self.backbone.truncate(ws, truncation)
         return Inversion(
-            ws=ws[:, None].repeat(1, samples, 1, 1).cpu(),
+            ws=ws[:, None].repeat(1, samples, 1, 1),
             seeds=sample_seeds(seed, samples),
-            working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
-            hole=hole.to("cpu", torch.uint8),
+            working=working,
+            hole=hole.to(torch.uint8),
             content=self.content,
             backbone=backbone_record(self.backbone),
             method={"name": self.name, "version": self.version, "sha256": self.encoder.sha256 or None},

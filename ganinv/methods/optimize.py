@@ -21,7 +21,7 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of
 from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
-from ganinv.images import to_tensor, to_uint8
+from ganinv.images import from_levels, to_levels
 from ganinv.inversion import Inversion, backbone_record, run_versions
 from ganinv.method import InversionMethod, check_label
 from ganinv.methods.latents import LatentStatistics, latent_statistics, random_codes
@@ -100,8 +100,8 @@ class Optimize(InversionMethod):
         if not 0 <= truncation <= 1:
             raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
         seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
-        working = to_uint8(images)  # (N, R, R, 3)
-        targets, visible = to_tensor(working).to(device), 1 - hole.float().to(device)
+        working, hole = to_levels(images.to(device)), hole.to(device)
+        targets, visible = from_levels(working), 1 - hole.float()
         total = len(targets) * samples * self.config.steps
         found: list[tuple[Tensor, dict[str, Tensor]]] = []
         for index in range(len(targets) * samples):
@@ -116,12 +116,12 @@ class Optimize(InversionMethod):
                 )
             )
         shape = (len(targets), samples)
-        empty = torch.empty(0, self.backbone.num_ws, self.backbone.w_dim)
+        empty = torch.empty(0, self.backbone.num_ws, self.backbone.w_dim, device=device)
         return Inversion(
             ws=(torch.stack([ws for ws, _ in found]) if found else empty).unflatten(0, shape),
             seeds=seeds,
-            working=torch.from_numpy(working).permute(0, 3, 1, 2).contiguous(),
-            hole=hole.to("cpu", torch.uint8),
+            working=working,
+            hole=hole.to(torch.uint8),
             tuned={
                 name: torch.stack([maps[name] for _, maps in found]).unflatten(0, shape)
                 for name in (self.maps if found else ())
@@ -135,7 +135,7 @@ class Optimize(InversionMethod):
     def _fit(
         self, target: Tensor, visible: Tensor, seed: int, truncation: float, tell: Callable[[int], None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The codes [num_ws, w_dim] of one sample and the differences of its noise maps, on the CPU."""
+        """The codes [num_ws, w_dim] of one sample, and the differences of its noise maps (on the CPU)."""
         config, generator = self.config, torch.Generator().manual_seed(seed)
         start = self._start(target, visible, generator, truncation)  # [1, num_ws, w_dim]
         network = copy_apart(self.backbone, self.maps)
@@ -160,7 +160,7 @@ class Optimize(InversionMethod):
                     noise.sub_(noise.mean()).mul_(noise.square().mean().clamp(min=1e-12).rsqrt())
             tell(step + 1)
         codes = start + moved.detach() @ self.statistics.basis
-        return codes[0].cpu(), difference_of(network, self.backbone, self.maps)
+        return codes[0], difference_of(network, self.backbone, self.maps)
 
     @property
     def statistics(self) -> LatentStatistics:

@@ -20,7 +20,7 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of, with_difference
 from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
-from ganinv.images import to_tensor
+from ganinv.images import from_levels
 from ganinv.inversion import Inversion, check_backbone, injection, run_versions
 from ganinv.method import InversionMethod
 from ganinv.methods.latents import latent_statistics, random_codes
@@ -135,8 +135,7 @@ class PivotalTuning(InversionMethod):
     ) -> dict[str, Tensor]:
         """The change of weights, by name, of one sample of one picture."""
         config, device = self.config, self.backbone.w_avg.device
-        pixels = pivots.working[picture].permute(1, 2, 0)[None].numpy()
-        target = to_tensor(pixels).to(device)
+        target = from_levels(pivots.working[picture][None].to(device))
         visible = 1 - pivots.hole[picture : picture + 1].float().to(device)
         ws = pivots.ws[picture, sample][None].to(device)
         inject = injection({r: f[picture, sample][None].to(device) for r, f in pivots.features.items()})

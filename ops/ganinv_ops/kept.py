@@ -26,8 +26,9 @@ def kept(weight: Tensor, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         weight: what it is made of.
         key: what else it depends on.
     """
-    tracked = torch.is_grad_enabled() and weight.requires_grad
-    if tracked or weight.is_inference() or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and weight.requires_grad):
+        return make()
+    if weight.is_inference():
         return make()
     state = (weight._version, weight.data_ptr(), weight.dtype)
     known = _KEPT.setdefault(weight, {})

@@ -92,9 +92,45 @@ def test_same_seed_same_bits_and_samples_differ(backbone: Backbone, weights: Pat
 
 
 def test_chunks_change_next_to_nothing(backbone: Backbone, weights: Path, pictures: Any) -> None:
-    one, many = (build(backbone, weights=weights, chunk=c).invert(*pictures, samples=4) for c in (1, 64))
+    method, found, drawn = build(backbone, weights=weights), [], []
+    for backbone.chunk in (1, 3, 64):
+        found.append(method.invert(*pictures, samples=4))
+        drawn.append(method.render(found[-1]))
+        assert found[-1].options["chunk"] == backbone.chunk
+    for other, images in zip(found[1:], drawn[1:], strict=True):
+        assert torch.equal(other.ws, found[0].ws)  # codes do not pass through the generator
+        torch.testing.assert_close(images, drawn[0], atol=1e-4, rtol=0)  # convolutions may take another way
+
+
+def test_one_pass_of_the_encoder_and_the_mixing_serves_all_samples(
+    backbone: Backbone, weights: Path, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = build(backbone, weights=weights)
-    assert float((method.render(one) - method.render(many)).abs().max()) < 2 / 255
+    batches: dict[str, list[int]] = {"encoder": [], "mixing": [], "skip": []}
+    for name, seen in batches.items():
+        network = getattr(method.networks, name)
+        network.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
+    drawn: list[int] = []
+    draw = backbone.synthesize
+    monkeypatch.setattr(backbone, "synthesize", lambda ws, **o: (drawn.append(len(ws)), draw(ws, **o))[1])
+    backbone.chunk = 5
+    found = method.invert(*pictures, samples=6)
+    assert batches == {"encoder": [2], "mixing": [12], "skip": [5, 5, 2]} and drawn == [5, 5, 2]
+    method.render(found)
+    assert batches["encoder"] == [2] and drawn == [5, 5, 2] * 2
+
+
+def test_nothing_comes_back_to_the_host(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    method = build(backbone, weights=weights)
+    for module in (backbone, method.networks.encoder, method.networks.mixing, method.skip):
+        assert module is not None
+        module.to("meta")  # tensors without data: any copy of them to the CPU raises
+    images, holes = pictures
+    found = method.invert(images, holes, samples=3)
+    tensors = [found.ws, found.working, found.hole, *found.features.values(), method.render(found)]
+    assert all(tensor.is_meta for tensor in tensors) and len(tensors) == 5
+    with pytest.raises(NotImplementedError, match="no data"):
+        found.ws.cpu()
 
 
 def test_only_rounded_known_pixels_count(backbone: Backbone, weights: Path, pictures: Any) -> None:
@@ -192,8 +228,6 @@ def test_other_backbone_or_no_weights(backbone: Backbone, weights: Path, tiny_ba
 def test_impossible_arguments(backbone: Backbone, weights: Path, pictures: Any) -> None:
     with pytest.raises(UsageError, match="stage 3 is not known"):
         build(backbone, weights=weights, stage=3)
-    with pytest.raises(UsageError, match="chunk of 0"):
-        build(backbone, weights=weights, chunk=0)
     with pytest.raises(UsageError, match="0 samples"):
         build(backbone, weights=weights).invert(*pictures, samples=0)
     assert DiverseInpaint.diverse
