@@ -45,8 +45,8 @@ def set_precision(backbone: Backbone, precision: str) -> None:
 
 
 def compile_synthesis(backbone: Backbone) -> None:
-    """Lets `backbone.synthesize` run through torch.compile; where gradients are wanted it runs as before. On a
-    card its kernels are recorded as CUDA graphs, so that one picture is not slowed by launching them.
+    """Lets `backbone.synthesize` run through torch.compile; where gradients are wanted it runs as before.
+    On a card its kernels are recorded as CUDA graphs, so that one picture is not slowed by launching them.
 
     The first picture of each shape waits for the compiler (up to a minute).
 
@@ -63,11 +63,16 @@ def compile_synthesis(backbone: Backbone) -> None:
         if torch.is_grad_enabled():
             return type(self).synthesize(self, ws, **options)
         try:
+            if on_card:
+                torch.compiler.cudagraph_mark_step_begin()
             found: Synthesis = compiled(self, ws, **options)
         except (TorchDynamoException, InductorError) as cause:
             reason = str(getattr(cause, "inner_exception", cause)).strip().splitlines()[0]
             raise UsageError(f"torch.compile cannot be had here ({reason}): drop --compile") from cause
-        return found
+        if not on_card:
+            return found
+        # the graph's next run writes over its results
+        return Synthesis(found.images.clone(), {side: f.clone() for side, f in found.features.items()})
 
     # A bound method, because a copied module binds its copy to itself.
     setattr(backbone, "synthesize", types.MethodType(synthesize, backbone))  # noqa: B010
