@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganinv_ops import winograd
 from ganinv_ops.build import Impl
 from ganinv_ops.upfirdn2d import Padding, add_padding, down_padding, parse_padding, up_padding, upfirdn2d
 
@@ -48,7 +52,7 @@ def conv2d_resample(
     if down > 1:
         pad = add_padding(pad, down_padding(f, down, down))
     if up == 1 and down == 1:
-        return _convolve(x, w, pad, groups, flip_weight)
+        return _convolve(x, w, pad, groups, flip_weight, impl=impl)
     if up == 1:
         # the filter comes first, so that the convolution computes only the samples that stay
         stride = 1 if single else down
@@ -59,15 +63,19 @@ def conv2d_resample(
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
         return upfirdn2d(x, f, up=up, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
     pad = padding_after(w, f, up, pad)
-    x = upsampling_conv2d(x, w, up=up, groups=groups, flip_weight=flip_weight)
+    x = upsampling_conv2d(x, w, up=up, groups=groups, flip_weight=flip_weight, impl=impl)
     x = upfirdn2d(x, f, padding=pad, gain=up**2, flip_filter=flip_filter, impl=impl)
     return x if down == 1 else upfirdn2d(x, f, down=down, flip_filter=flip_filter, impl=impl)
 
 
-def upsampling_conv2d(x: Tensor, w: Tensor, *, up: int, flip_weight: bool, groups: int = 1) -> Tensor:
+def upsampling_conv2d(
+    x: Tensor, w: Tensor, *, up: int, flip_weight: bool, groups: int = 1, impl: Impl = "auto"
+) -> Tensor:
     """The first half of `conv2d_resample` with up > 1: what remains is to filter the result with a padding of
     `padding_after` and a gain of up^2.
     """
+    if groups == 1 and up == 2 and _winograd(x, w, impl, up=2):
+        return winograd.transposed_conv2d(x, w, flip_weight)
     # a transposed convolution skips the inserted zeros
     return F.conv_transpose2d(x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
 
@@ -79,14 +87,29 @@ def padding_after(w: Tensor, f: Tensor | None, up: int, padding: Padding) -> tup
 
 
 def _convolve(
-    x: Tensor, w: Tensor, pad: tuple[int, int, int, int], groups: int, flip_weight: bool, stride: int = 1
+    x: Tensor,
+    w: Tensor,
+    pad: tuple[int, int, int, int],
+    groups: int,
+    flip_weight: bool,
+    stride: int = 1,
+    impl: Impl = "ref",
 ) -> Tensor:
+    if groups == stride == 1 and _winograd(x, w, impl, padding=pad):
+        return winograd.conv2d(x, w, pad[0], flip_weight)
     if not flip_weight:
         w = w.flip((2, 3))
     px0, px1, py0, py1 = pad
     if px0 == px1 >= 0 and py0 == py1 >= 0:
         return F.conv2d(x, w, stride=stride, padding=(py0, px0), groups=groups)
     return F.conv2d(F.pad(x, [px0, px1, py0, py1]), w, stride=stride, groups=groups)
+
+
+def _winograd(x: Tensor, w: Tensor, impl: Impl, **settings: Any) -> bool:
+    """Whether a convolution goes Winograd's way; no graph is made of its gradients."""
+    if torch.compiler.is_compiling() and winograd.tracked(x, w):
+        return False
+    return w.dtype == x.dtype and winograd.fits(x, w, impl="ref" if impl == "ref" else "auto", **settings)
 
 
 def _transposed(w: Tensor, groups: int, flip_weight: bool) -> Tensor:

@@ -79,9 +79,8 @@ def modulated_conv2d(
         "clamp": clamp,
     }
     doubles = up > 1 and fir is not None and down == 1 and weight.shape[2:] != (1, 1)
-    if (doubles or up == down == 1) and winograd.pays(
-        x, weight, scale, factor, noise, bias, up=up, padding=pads, impl=impl
-    ):
+    fits = (doubles or up == down == 1) and winograd.fits(x, weight, up=up, padding=pads, impl=impl)
+    if fits and not winograd.tracked(x, weight, scale, factor, noise, bias):
         if up == 1:
             return winograd.winograd_conv2d(x, weight, scale, padding=pads[0], flip_weight=flip, **after)
         x, pads = (
@@ -92,9 +91,11 @@ def modulated_conv2d(
     after["impl"] = impl
     if weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
         return epilogue(_to_few(x, weight, scale), **after)
-    w, x = _in_order(weight, x, up), x * scale.to(x.dtype)[:, :, None, None]
+    w = weight.to(x.dtype) if fits else _in_order(weight, x, up)
+    x = x * scale.to(x.dtype)[:, :, None, None]
     if doubles:
-        x, pads = upsampling_conv2d(x, w, up=up, flip_weight=flip), padding_after(w, fir, up, pads)
+        x = upsampling_conv2d(x, w, up=up, flip_weight=flip, impl=impl)
+        pads = padding_after(w, fir, up, pads)
         return epilogue(x, fir, padding=pads, filter_gain=up**2, **after)
     x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
     return epilogue(x, **after)

@@ -2,9 +2,9 @@
 
 `winograd_conv2d` is a whole layer in one pass, by F(4 x 4, 3 x 3) with a quarter of the multiplications;
 modulation, demodulation, noise, bias and activation are done while its tiles are transformed. `winograd_up`
-is the transposed convolution of a doubling layer, by F(4, 2), with 81 of 144. For inference: there are no
-gradients. `_steps` and `_up_steps` are the definitions; results differ from them by rounding (about 5e-6 of
-their norm in float32).
+is the transposed convolution of a doubling layer, by F(4, 2), with 81 of 144. These two have no gradient;
+`conv2d` and `transposed_conv2d` are plain convolutions that have all of them. `_steps` and `_up_steps` are
+the definitions; results differ from them by rounding (about 5e-6 of their norm in float32).
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 from ganinv_ops.build import Impl, choose, kernel
-from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
-def pays(
-    x: Tensor, weight: Tensor, *others: Tensor | None, up: int, padding: Sequence[int], impl: Impl
+def fits(
+    x: Tensor, weight: Tensor, *, up: int = 1, padding: Sequence[int] = (0, 0, 0, 0), impl: Impl = "auto"
 ) -> bool:
-    """Whether `winograd_conv2d` (up 1) or `winograd_up` (up 2) can do a layer, and sooner than PyTorch.
+    """Whether a convolution (up 1) or transposed convolution (up 2) can be had here, sooner than PyTorch's.
 
     Args:
-        others: what else takes part, and might want a gradient.
+        x: [N, I, H, W].
+        weight: [O, I, kh, kw].
     """
     if x.device.type != "cpu" or x.dtype not in _DTYPES or not keeps_channels_last(x):
         return False
@@ -43,9 +45,12 @@ def pays(
         return False
     if up == 2 and x.dtype == torch.bfloat16 and channels > tiles**0.5 / 2:
         return False  # PyTorch multiplies bfloat16 twice as fast as we do float32
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, *others)):
-        return False
     return choose("winograd" if up == 1 else "winograd_up", impl, x)
+
+
+def tracked(*tensors: Tensor | None) -> bool:
+    """Whether a gradient is wanted of any."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def winograd_conv2d(
@@ -98,6 +103,74 @@ def winograd_up(x: Tensor, weight: Tensor, styles: Tensor, *, flip_weight: bool 
     return y
 
 
+# ---- plain convolutions with gradients -------------------------------------------------------------------
+
+
+def conv2d(x: Tensor, weight: Tensor, padding: int, flip_weight: bool = True) -> Tensor:
+    """[N, O, H + 2 * padding - 2, ...]: the convolution of `fits`, with gradients of any order."""
+    if tracked(x, weight):
+        y: Tensor = _Convolution.apply(x, weight, padding, flip_weight)
+        return y
+    return winograd_conv2d(x, weight, _ones(x), padding=padding, flip_weight=flip_weight)
+
+
+def transposed_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = False) -> Tensor:
+    """[N, O, 2 * H + 1, 2 * W + 1]: `winograd_up` with gradients of any order."""
+    if tracked(x, weight):
+        y: Tensor = _Transposed.apply(x, weight, flip_weight)
+        return y
+    return winograd_up(x, weight, _ones(x), flip_weight=flip_weight)
+
+
+def _ones(x: Tensor) -> Tensor:
+    return torch.ones(x.shape[:2], dtype=torch.float32)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, flip: bool) -> Tensor:
+        ctx.settings = padding, flip
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return winograd_conv2d(x, weight, _ones(x), padding=padding, flip_weight=flip)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        padding, flip = ctx.settings
+        dx = dw = None
+        if ctx.needs_input_grad[0]:  # the same kind of convolution, the other way through the weight
+            dx = conv2d(dy, weight.transpose(0, 1), 2 - padding, not flip)
+        if ctx.needs_input_grad[1]:
+            dw = conv2d_weight(x, weight.shape, dy, padding=padding)
+            dw = dw if flip else dw.flip((2, 3))
+        return dx, dw, None, None
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, flip: bool) -> Tensor:
+        ctx.flip = flip
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return winograd_up(x, weight, _ones(x), flip_weight=flip)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dx = dw = None
+        if ctx.needs_input_grad[0]:
+            dx = F.conv2d(dy, _for_transposed(weight, ctx.flip), stride=2)
+        if ctx.needs_input_grad[1]:
+            shape = (weight.shape[1], weight.shape[0], 3, 3)
+            dw = conv2d_weight(dy, shape, x, stride=2).transpose(0, 1)
+            dw = dw.flip((2, 3)) if ctx.flip else dw
+        return dx, dw, None
+
+
+def _for_transposed(weight: Tensor, flip: bool) -> Tensor:
+    """[O, I, 3, 3] -> as conv_transpose2d takes it, which convolves."""
+    return (weight.flip((2, 3)) if flip else weight).transpose(0, 1)
+
+
 # ---- the operators: clamp < 0 is none ---------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ganinv_ops", "FRAGMENT")
@@ -120,7 +193,8 @@ def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
     scaled = x * styles.to(x.dtype)[:, :, None, None]
-    z = conv2d_resample(scaled, weight.to(x.dtype), padding=padding, flip_weight=flip_weight, impl="ref")
+    w = (weight if flip_weight else weight.flip((2, 3))).to(x.dtype)
+    z = F.conv2d(scaled, w, padding=padding)
     limit = None if clamp < 0 else clamp
     z = epilogue(z, factor=factor, noise=noise, bias=bias, slope=slope, gain=gain, clamp=limit, impl="ref")
     return z.contiguous(memory_format=torch.channels_last)
@@ -141,8 +215,8 @@ def _up_kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 
 
 def _up_steps(x: Tensor, weight: Tensor, styles: Tensor, flip: bool) -> Tensor:
-    scaled, w = x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
-    return upsampling_conv2d(scaled, w, up=2, flip_weight=flip).contiguous(memory_format=torch.channels_last)
+    scaled, w = x * styles.to(x.dtype)[:, :, None, None], _for_transposed(weight.to(x.dtype), flip)
+    return F.conv_transpose2d(scaled, w, stride=2).contiguous(memory_format=torch.channels_last)
 
 
 def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:

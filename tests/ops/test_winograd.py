@@ -41,7 +41,7 @@ def definition(parts: list[Tensor], padding: int, flip: bool, **after: Any) -> T
 
 def error(y: Tensor, expected: Tensor) -> float:
     assert y.shape == expected.shape and y.is_contiguous(memory_format=torch.channels_last)
-    return float((y.double() - expected).norm() / expected.norm())
+    return float((y.detach().double() - expected.detach()).norm() / expected.detach().norm())
 
 
 AFTER: dict[str, Any] = {"slope": 0.2, "gain": math.sqrt(2), "clamp": 20.0}
@@ -138,7 +138,9 @@ def test_modulated_convolution_takes_it(up: int, f: Tensor, monkeypatch: pytest.
     )
     assert error(y, expected) < 1e-5
     calls.clear()
-    modulated_conv2d(x, weight, styles, **options)  # a gradient is wanted
+    modulated_conv2d(x, weight, styles, **options).sum().backward()
+    assert weight.grad is not None
+    calls.clear()
     small = x[:, :, :4, :4].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         modulated_conv2d(x, weight, styles, impl="ref", **options)
@@ -154,8 +156,62 @@ def test_bfloat16_doubles_by_pytorch_where_that_is_sooner() -> None:
     weight = torch.zeros(32, 32, 3, 3)
     for side, expected in ((64, False), (256, True)):
         x = torch.zeros(1, 32, side, side, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
-        assert winograd.pays(x, weight, **options) == expected
-        assert winograd.pays(x.float(), weight, **options)
+        assert winograd.fits(x, weight, **options) == expected
+        assert winograd.fits(x.float(), weight, **options)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("kind", ["padding 0", "padding 1", "padding 2", "transposed"])
+def test_gradients_of_any_order(kind: str, flip: bool) -> None:
+    x, weight, *_ = layer(2, 16, 32, 9, 7)
+
+    def ours(x: Tensor, w: Tensor) -> Tensor:
+        if kind == "transposed":
+            return winograd.transposed_conv2d(x, w, flip)
+        return winograd.conv2d(x, w, int(kind[-1]), flip)
+
+    def theirs(x: Tensor, w: Tensor) -> Tensor:
+        w = w if flip == (kind != "transposed") else w.flip((2, 3))
+        if kind == "transposed":
+            return torch.nn.functional.conv_transpose2d(x, w.transpose(0, 1), stride=2)
+        return torch.nn.functional.conv2d(x, w, padding=int(kind[-1]))
+
+    def all_of(conv: Any, dtype: torch.dtype) -> list[Tensor]:
+        inputs = [t.to(dtype, copy=True).requires_grad_(True) for t in (x, weight)]
+        y = conv(*inputs)
+        first = torch.autograd.grad(y.square().sum(), inputs, create_graph=True)
+        penalty = first[0].square().sum() + (first[1] * y.mean()).sum()  # as R1 asks for
+        return [y, *first, *torch.autograd.grad(penalty, inputs)]
+
+    for found, expected in zip(all_of(ours, torch.float32), all_of(theirs, torch.float64), strict=True):
+        distance = (found.detach().double() - expected.detach()).norm() / expected.detach().norm()
+        assert float(distance) < 2e-5
+    with torch.no_grad():
+        torch.testing.assert_close(
+            ours(x.float(), weight.float()).double(), theirs(x, weight), rtol=1e-4, atol=1e-3
+        )
+    frozen = x.float().requires_grad_(True)
+    ours(frozen, weight.float()).sum().backward()
+    assert frozen.grad is not None
+
+
+def test_ordinary_convolutions_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, *_ = (t.float() for t in layer(2, 32, 32, 32, 32))
+    weight.requires_grad_(True)
+    taken = []
+    for name in ("conv2d", "transposed_conv2d"):
+        whole = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *a, f=whole, n=name: taken.append(n) or f(*a))
+    for up in (1, 2):
+        y = conv2d_resample(x, weight, BLUR, up=up, padding=1)
+        expected = conv2d_resample(x, weight, BLUR, up=up, padding=1, impl="ref")
+        assert error(y, expected.double()) < 1e-5
+    assert taken == ["conv2d", "transposed_conv2d"]
+    for others in ({"down": 2}, {"groups": 2}, {"padding": (1, 0, 1, 1)}):
+        w = weight[:, :16] if "groups" in others else weight
+        conv2d_resample(x, w, BLUR, **{"padding": 1, **others})  # type: ignore[arg-type]
+    conv2d_resample(x, weight.double().float()[:8], None, padding=1)
+    assert len(taken) == 2
 
 
 def test_changed_weights_are_transformed_again() -> None:
