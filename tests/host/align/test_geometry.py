@@ -151,8 +151,8 @@ def test_a_hole_is_found_in_the_crop() -> None:
     rows = apply(to_crop(quad, 64), np.array([[200, -0.5], [200, 299.5]]))[:, 1]
     assert found[int(np.ceil(rows[0])) + 1 : int(rows[1])].all() and not found[: int(rows[0])].any()
     hole[:] = False
-    hole[100, 100] = True  # a single pixel of the photo, a sixth of one of the crop
-    assert crop_hole(hole, quad, 64).sum() == 1
+    hole[100, 103] = True  # a single pixel of the photo, a sixth of one of the crop
+    assert 1 <= crop_hole(hole, quad, 64).sum() <= 4
 
 
 def test_a_square_beyond_the_photo_is_still_a_picture() -> None:
