@@ -139,8 +139,8 @@ def _find_heif() -> None:
 
 
 def _deep_colour(image: Image.Image, data: bytes) -> tuple[Image.Image, npt.NDArray[np.uint16] | None]:
-    """The picture again, with its 16-bit channels rounded, and its 16-bit colours; as Pillow gave it where
-    OpenCV cannot read it.
+    """The picture again, its 16-bit channels rounded, and its 16-bit colours; as Pillow gave it where OpenCV
+    cannot read it.
     """
     import cv2  # imported here because only such files need it
 

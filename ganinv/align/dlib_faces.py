@@ -28,7 +28,15 @@ _OVERLAP = 0.3  # of two boxes (their intersection over their union) above which
 _WEAK = 0.25  # a box of a lower score is dropped beside one that is surer by 1 or more: mostly a false one
 _BOX = 160  # side of the box in the copy of a face that the landmark model sees
 _MARGIN = 0.75  # around it, in boxes
-_NUDGES = ((0.0, 0.0, 1.0), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1), (0, 0, 1.12), (0, 0, 0.88))
+_NUDGES = (
+    (0.0, 0.0, 1.0),
+    (0.06, 0, 1),
+    (-0.06, 0, 1),
+    (0, 0.06, 1),
+    (0, -0.06, 1),
+    (0, 0, 1.12),
+    (0, 0, 0.88),
+)
 _ANGLES = (0.0, -22.0, 22.0)  # degrees, about that of the view: the landmark model knows upright faces only
 # Where HOG's box lies in a face's FFHQ square: its middle this much further down, in sides; its side.
 _BOX_DOWN, _BOX_SIDE = 0.088, 0.6
@@ -77,7 +85,7 @@ class DlibDetector(Detector):
         except RuntimeError as cause:
             raise CheckpointError(f"{self.file} is no landmark model of dlib's, or it is damaged") from cause
         self.network = self.dlib.cnn_face_detection_model_v1(str(model_file(None, MMOD))) if mmod else None
-        self.hog = None if mmod else self.dlib.get_frontal_face_detector()
+        self.hog: Any = None if mmod else self.dlib.get_frontal_face_detector()
 
     def about(self) -> dict[str, Any]:
         """Its name and the landmark model's."""
@@ -169,7 +177,8 @@ def _turned(view: Bytes, angle: float) -> tuple[Bytes, Affine]:
     c, s = abs(matrix[0, 0]), abs(matrix[0, 1])
     wide, tall = int(np.ceil(c * width + s * height)), int(np.ceil(s * width + c * height))
     matrix[:, 2] += (wide - width) / 2, (tall - height) / 2
-    return cv2.warpAffine(view, matrix, (wide, tall), flags=cv2.INTER_LINEAR), matrix
+    turned: Any = cv2.warpAffine(view, matrix, (wide, tall), flags=cv2.INTER_LINEAR)
+    return turned, np.asarray(matrix, np.float64)
 
 
 def _patch(pixels: Bytes, centre: Points, size: float, angle: float) -> tuple[Bytes, Affine]:
@@ -179,7 +188,7 @@ def _patch(pixels: Bytes, centre: Points, size: float, angle: float) -> tuple[By
     reach = size * (1 + 2 * _MARGIN)  # of the corners, whatever the angle
     low = np.maximum(np.floor(centre - reach).astype(int), 0)
     high = np.minimum(np.ceil(centre + reach).astype(int) + 1, [pixels.shape[1], pixels.shape[0]])
-    part = pixels[low[1] : high[1], low[0] : high[0]]
+    part: Any = pixels[low[1] : high[1], low[0] : high[0]]
     to_part = np.array([[1.0, 0, -low[0]], [0, 1.0, -low[1]]])
     if shrink > 1:  # so that sampling it does not alias
         wide, tall = max(1, part.shape[1] // shrink), max(1, part.shape[0] // shrink)
@@ -192,7 +201,7 @@ def _patch(pixels: Bytes, centre: Points, size: float, angle: float) -> tuple[By
     matrix = np.array([[c, s, 0.0], [-s, c, 0.0]])
     matrix[:, 2] = (whole - 1) / 2 - matrix[:, :2] @ centre
     step = np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(np.vstack([to_part, [0, 0, 1]]))
-    patch = cv2.warpAffine(
+    patch: Any = cv2.warpAffine(
         np.ascontiguousarray(part),
         step[:2],
         (whole, whole),

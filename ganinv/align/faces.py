@@ -91,8 +91,8 @@ def pick(faces: Sequence[Face], which: str, shape: tuple[int, int]) -> list[tupl
     number = check_which(which)
     if not faces:
         raise InputError(
-            f"no face was found in this photo of {shape[1]} x {shape[0]}; give its landmarks with --points, or "
-            "try --detector dlib-mmod (slow, finds more)"
+            f"no face was found in this photo of {shape[1]} x {shape[0]}; give its landmarks with --points, "
+            "or try --detector dlib-mmod (slow, finds more)"
         )
     if number is not None and number >= len(faces):
         told = "one face, number 0" if len(faces) == 1 else f"{len(faces)} faces, 0 to {len(faces) - 1}"
@@ -111,13 +111,17 @@ def check_which(which: str) -> int | None:
 
 
 def cut_note(index: int, quad: Points, shape: tuple[int, int]) -> str | None:
-    """What to tell of a face whose square reaches far beyond the photo. Raises InputError for one wholly so."""
+    """What to tell of a face whose square reaches far beyond the photo.
+
+    Raises:
+        InputError: nothing of it lies in the photo.
+    """
     share = inside(quad, shape)
     if share == 0:
         raise InputError(f"face {index} lies beyond the photo of {shape[1]} x {shape[0]}; check its points")
     if share >= _SEEN:
         return None
     return (
-        f"face {index} is cut by the border: only {share:.0%} of its square lies in the photo, and the rest of "
-        "the crop is made up"
+        f"face {index} is cut by the border: only {share:.0%} of its square lies in the photo, and the rest "
+        "of the crop is made up"
     )

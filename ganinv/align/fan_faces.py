@@ -18,8 +18,8 @@ class FaceAlignmentDetector(Detector):
     """68 points by its network, on faces by its own detector; it keeps its weights in torch's cache.
 
     Raises:
-        PluginError: the package is not installed. CheckpointError: its weights are neither in the cache nor to
-        be had. UsageError: a model is named: it has its own.
+        PluginError: the package is not installed. CheckpointError: its weights are neither in the cache nor
+        to be had. UsageError: a model is named: it has its own.
     """
 
     name = "face-alignment"

@@ -113,9 +113,9 @@ def anchors(points: Points, layout: str | None = None) -> Anchors:
 def face_quad(points: Points, preset: Preset, layout: str | None = None) -> Points:
     """The square of a face, from its landmarks; may reach beyond the photo, and has any rotation.
 
-    Half its side is the longer of 2 eye distances and 1.8 times the way from the eyes to the mouth; it is
-    upright to the mean of the direction between the eyes and of the one across the face; its middle lies a
-    tenth of the way from the eyes to the mouth. Raises InputError as `anchors`.
+    Half its side is the longer of 2 eye distances and 1.8 times the way from the eyes to the mouth; it leans as
+    the mean of the line between the eyes and of the one square to the way down to the mouth; its middle lies a
+    tenth of that way below the eyes. Raises InputError as `anchors`.
     """
     at = anchors(points, layout)
     eye_to_eye, eye_to_mouth = at.right_eye - at.left_eye, at.mouth - at.eyes
@@ -175,6 +175,9 @@ def as_quad(value: Any) -> Points:
         raise InputError("a quad is four corners [x, y]")
     x, y = quad[3] - quad[0], quad[1] - quad[0]
     length = np.hypot(*x)
-    if length < 1 or max(np.abs(y - [-x[1], x[0]]).max(), np.abs(quad[2] - quad[1] - x).max()) > 1e-3 * length:
+    if (
+        length < 1
+        or max(np.abs(y - [-x[1], x[0]]).max(), np.abs(quad[2] - quad[1] - x).max()) > 1e-3 * length
+    ):
         raise InputError("the corners of a quad must make a square of a pixel or more")
     return quad

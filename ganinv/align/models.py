@@ -30,7 +30,9 @@ def model_file(given: str | None, usual: str) -> Path:
         stored = {model.name: model.path for model in stored_models()}
         path = stored.get(given, Path(given).expanduser())
         if not path.is_file():
-            raise CheckpointError(f"no landmark model {given}: neither a file nor a name of 'ganinv models add'")
+            raise CheckpointError(
+                f"no landmark model {given}: neither a file nor a name of 'ganinv models add'"
+            )
         return path
     spec = importlib.util.find_spec(PACKAGE)
     for folder in spec.submodule_search_locations or () if spec else ():

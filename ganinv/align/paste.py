@@ -1,8 +1,8 @@
 """A changed crop back into its photo, which stays bit for bit what it was wherever nothing was to change.
 
 Outside a hole the photo takes the difference between the result and the crop, warped back: what the crop did
-not change, the photo does not change either, and its own detail stays. Inside a hole it takes the result. An untouched crop
-changes nothing at all.
+not change, the photo does not change either, and its own detail stays. Inside a hole it takes the result. An
+untouched crop changes nothing at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TAPER = 0.15  # of the square's side, along its edges, over which a difference 
 _HOLE_TAPER = 0.03  # the same for a hole that goes on beyond the square
 _MOST_OFFSET = 48.0  # levels of tone that the seam of a hole may be moved by
 _PAD = 3  # pixels around what OpenCV's cloning is given
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[Any]  # float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ def paste_face(
         hole: bool (H, W), what the result replaces; None = nothing, differences only.
         surround: uint8 (S, S, 3): the picture that the hole is filled from, as it goes on around the hole:
             there its tones are compared with the photo's. None = the result.
-        blend: how the seam is closed. "feather": differences fade out towards the square's edges, and the tones
-            in a hole are moved to meet the photo's along its edge. "seamless": OpenCV's cloning of gradients
+        blend: how the seam is closed. "feather": differences fade out towards the square's edges, and the
+            tones in a hole are moved to meet the photo's along its edge. "seamless": OpenCV's cloning of gradients
             (Perez, Gangnet and Blake, "Poisson Image Editing", 2003).
 
     Raises:
@@ -65,7 +65,9 @@ def paste_face(
     if blend not in BLENDS:
         raise UsageError(f"--blend {blend!r} is not possible; type feather or seamless")
     if not result.shape == crop.shape == surround.shape or result.shape[0] != result.shape[1]:
-        raise ValueError(f"result {result.shape}, crop {crop.shape}, surround {surround.shape}: one square size")
+        raise ValueError(
+            f"result {result.shape}, crop {crop.shape}, surround {surround.shape}: one square size"
+        )
     if hole is not None and hole.shape != colours.shape[:2]:
         raise ValueError(f"hole {hole.shape} for a photo of {colours.shape[:2]}")
     region = np.zeros(colours.shape[:2], bool)

@@ -26,6 +26,8 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ER
 COMMANDS = {
     "invert": ("ganinv.cli.invert:command", "Complete pictures with erased parts, or invert whole ones."),
     "edit": ("ganinv.cli.edit:command", "Move inversions or pictures along directions (age, smile, ...)."),
+    "align": ("ganinv.cli.align:command", "Find faces in photos and cut them out upright."),
+    "paste": ("ganinv.cli.paste:command", "Put changed crops back into their photos."),
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),
     "directions": ("ganinv.cli.directions:command", "List, keep and fit editing directions."),

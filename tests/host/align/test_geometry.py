@@ -75,7 +75,10 @@ def test_the_square_turns_with_the_face(angle: float) -> None:
     quad = face_quad(face(angle=angle), PRESETS["psp"])
     assert side(quad) == pytest.approx(400)
     across = quad[3] - quad[0]
-    assert np.degrees(np.arctan2(across[1], across[0])) == pytest.approx((angle + 180) % 360 - 180, abs=1e-6) or angle == 180
+    assert (
+        np.degrees(np.arctan2(across[1], across[0])) == pytest.approx((angle + 180) % 360 - 180, abs=1e-6)
+        or angle == 180
+    )
     assert quad.mean(0) == pytest.approx(face(angle=angle)[:2].mean(0) + (apply_angle(11, angle)), abs=1e-6)
     there = apply(to_crop(quad, 256), face(angle=angle))
     upright = apply(to_crop(face_quad(face(), PRESETS["psp"]), 256), face())
@@ -105,13 +108,19 @@ def test_maps_and_shares() -> None:
     quad = face_quad(face(angle=10), PRESETS["ffhq"])
     there = to_crop(quad, 64)
     assert apply(inverted(there), apply(there, face())) == pytest.approx(face())
-    corner = (quad[0] + (quad[2] - quad[0]) / 128)  # the centre of the first of 64 pixels
+    corner = quad[0] + (quad[2] - quad[0]) / 128  # the centre of the first of 64 pixels
     assert apply(there, corner[None]) == pytest.approx(np.zeros((1, 2)), abs=1e-9)
     assert inside(quad, (2000, 2000)) < 1
     moved = quad + 500
     assert inside(moved, (2000, 2000)) == 1 and inside(quad - 5000, (2000, 2000)) == 0
     assert np.array_equal(as_quad(quad.tolist()), quad)
-    for bad in ([1, 2], [[0, 0], [0, 9], [9, 9], [9, 1]], [[0, 0]] * 4, "x", [[0, 0], [0, 1], [1, float("nan")], [1, 0]]):
+    for bad in (
+        [1, 2],
+        [[0, 0], [0, 9], [9, 9], [9, 1]],
+        [[0, 0]] * 4,
+        "x",
+        [[0, 0], [0, 1], [1, float("nan")], [1, 0]],
+    ):
         with pytest.raises(InputError, match="quad"):
             as_quad(bad)
 
