@@ -122,8 +122,8 @@ def _open(path: Path, data: bytes, notes: list[str]) -> tuple[Image.Image, npt.N
         except Image.UnidentifiedImageError:
             if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
                 raise InputError(
-                    f"{path} is a HEIC picture, and no decoder is installed: type pip install pillow-heif, or "
-                    "save it as JPEG"
+                    f"{path} is a HEIC picture, and no decoder is installed: type pip install pillow-heif, "
+                    "or save it as JPEG"
                 ) from None
             raise InputError(
                 f"{path} is not a picture that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, ...)"

@@ -1,6 +1,6 @@
 """Finding what can be used by name: built in, from installed entry points, or named in GANINV_PLUGINS.
 
-Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions`, `.trainers` and `.aligners`.
+Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions`, `.trainers`, `.aligners`.
 Finding reads metadata only; a plugin is imported when it is asked for, and one that fails then breaks only
 itself.
 GANINV_PLUGINS holds "name=module:attribute", comma-separated; "encoders/name=module:attribute" for another

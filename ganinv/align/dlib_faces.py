@@ -104,7 +104,7 @@ class DlibDetector(Detector):
         """The boxes at one size, upright and turned."""
         height, width = (max(1, round(scale * length)) for length in pixels.shape[:2])
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        view = pixels if scale == 1 else cv2.resize(pixels, (width, height), interpolation=how)
+        view: Any = pixels if scale == 1 else cv2.resize(pixels, (width, height), interpolation=how)
         # pixel centres: what lies at x in the photo lies at (x + 0.5) * scale - 0.5 here
         scaling = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
         found = self._boxes(np.ascontiguousarray(view), scaling)

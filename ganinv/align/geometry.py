@@ -85,8 +85,8 @@ def anchors(points: Points, layout: str | None = None) -> Anchors:
 
     Args:
         layout: "ibug-68"; "eyes-nose-mouth-5": both eyes, tip of the nose, both corners of the mouth, image
-            left first; "dlib-5": outer and inner corner of the image-right eye, of the image-left eye, base of
-            the nose, from which the mouth is estimated. None: by the number of points.
+            left first; "dlib-5": outer and inner corner of the image-right eye, of the image-left eye, base
+            of the nose, from which the mouth is estimated. None: by the number of points.
 
     Raises:
         InputError: another number of points, points that are not finite, or eyes and mouth in one place.
@@ -113,8 +113,8 @@ def anchors(points: Points, layout: str | None = None) -> Anchors:
 def face_quad(points: Points, preset: Preset, layout: str | None = None) -> Points:
     """The square of a face, from its landmarks; may reach beyond the photo, and has any rotation.
 
-    Half its side is the longer of 2 eye distances and 1.8 times the way from the eyes to the mouth; it leans as
-    the mean of the line between the eyes and of the one square to the way down to the mouth; its middle lies a
+    Half its side is the longer of 2 eye distances and 1.8 times the way from the eyes to the mouth; it leans
+    as the mean of the line between the eyes and of the one square to the way to the mouth; its middle lies a
     tenth of that way below the eyes. Raises InputError as `anchors`.
     """
     at = anchors(points, layout)

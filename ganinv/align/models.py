@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from ganinv.errors import CheckpointError, PluginError
 
@@ -47,6 +48,8 @@ def model_file(given: str | None, usual: str) -> Path:
 
 def check_dlib_model(path: Path) -> None:
     """Raises CheckpointError unless dlib reads a file as a shape predictor or a face detector."""
+    if not path.is_file():
+        raise CheckpointError(f"no such file: {path}")
     dlib = import_dlib()
     for load in (dlib.shape_predictor, dlib.cnn_face_detection_model_v1):
         try:
@@ -57,7 +60,7 @@ def check_dlib_model(path: Path) -> None:
     raise CheckpointError(f"{path} is no landmark model of dlib's, or it is damaged")
 
 
-def import_dlib() -> object:
+def import_dlib() -> Any:
     """The module dlib. Raises PluginError where it is not installed."""
     try:
         import dlib

@@ -23,7 +23,8 @@ Blend = Literal["feather", "seamless"]
 BLENDS = ("feather", "seamless")
 _TAPER = 0.15  # of the square's side, along its edges, over which a difference fades out
 _HOLE_TAPER = 0.03  # the same for a hole that goes on beyond the square
-_MOST_OFFSET = 48.0  # levels of tone that the seam of a hole may be moved by
+_LIKELY_OFFSET = 16.0  # levels by which the tones of a filling are off, the standard deviation
+_OFFSET_REACH = 0.2  # of the square's side, over which that falls to a third, away from the seam
 _PAD = 3  # pixels around what OpenCV's cloning is given
 Floats = npt.NDArray[Any]  # float32
 
@@ -55,8 +56,8 @@ def paste_face(
         surround: uint8 (S, S, 3): the picture that the hole is filled from, as it goes on around the hole:
             there its tones are compared with the photo's. None = the result.
         blend: how the seam is closed. "feather": differences fade out towards the square's edges, and the
-            tones in a hole are moved to meet the photo's along its edge. "seamless": OpenCV's cloning of gradients
-            (Perez, Gangnet and Blake, "Poisson Image Editing", 2003).
+            tones in a hole are moved to meet the photo's along its edge. "seamless": OpenCV's cloning of
+            gradients (Perez, Gangnet and Blake, "Poisson Image Editing", 2003).
 
     Raises:
         ValueError: shapes that do not go together. UsageError: an unknown blend.
@@ -70,8 +71,9 @@ def paste_face(
         )
     if hole is not None and hole.shape != colours.shape[:2]:
         raise ValueError(f"hole {hole.shape} for a photo of {colours.shape[:2]}")
-    region = np.zeros(colours.shape[:2], bool)
-    rows, columns = _bounds(quad, region.shape)
+    height, width = colours.shape[:2]
+    region = np.zeros((height, width), bool)
+    rows, columns = _bounds(quad, (height, width))
     erased = None if hole is None else hole[rows, columns]
     untouched = np.array_equal(result, crop) and np.array_equal(surround, crop)
     if untouched or rows.stop <= rows.start or columns.stop <= columns.start:
@@ -185,8 +187,13 @@ def _seam_offset(apart: Floats, erased: Bools, warp: _Warp) -> Floats:
     ring = near & ~erased & (warp.depth >= 0)
     if not ring.any():
         return np.zeros_like(apart)
-    known = np.where(ring[..., None], np.clip(apart, -_MOST_OFFSET, _MOST_OFFSET), 0)
-    return _carried_on(known, ring.astype(np.float32))
+    # where the two show different things, such as an edge a little aside, the difference is none of tone
+    share = np.maximum(cv2.GaussianBlur(ring.astype(np.float32), (0, 0), width), 1e-3)
+    level = cv2.GaussianBlur(np.where(ring[..., None], apart, 0), (0, 0), width) / share[..., None]
+    weight = ring * np.exp(-np.square(level / _LIKELY_OFFSET).sum(2) / 2)
+    offset = _carried_on(np.where(ring[..., None], level, 0), np.maximum(weight, 1e-4 * ring))
+    within = cv2.distanceTransform(erased.astype(np.uint8), cv2.DIST_L2, 3) / (_OFFSET_REACH * warp.side)
+    return offset * np.exp(-within)[..., None]
 
 
 def _carried_on(values: Floats, weight: Floats) -> Floats:

@@ -76,8 +76,8 @@ def align_photo(
             notes.append(note)
         if side(quad) > 2 * preset.size:
             notes.append(
-                f"face {index} is {side(quad):.0f} px wide in the photo and {preset.size} px in the crop: what "
-                "is changed in it will look soft in the photo"
+                f"face {index} is {side(quad):.0f} px wide in the photo and {preset.size} px in the crop: "
+                "what is changed in it will look soft in the photo"
             )
         hole = (
             None if mask is None else _face_hole(mask, shared, face, quad, preset.size, shape, notes, index)

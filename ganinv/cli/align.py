@@ -196,7 +196,7 @@ def _list_one(faces: FaceSettings, found: dict[str, list[dict[str, Any]]], aloud
     from ganinv.align.photo import find_faces
 
     picture, several = find_faces(job.path, open_detector(faces), thorough=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, face in enumerate(several):
         score = None if face.score is None else round(face.score, 3)
         box = [round(value, 1) for value in face.box]
@@ -208,7 +208,6 @@ def _list_one(faces: FaceSettings, found: dict[str, list[dict[str, Any]]], aloud
         for row in rows:
             left, top, wide, tall = (round(value) for value in row["box"])
             surely = "given" if row["score"] is None else f"score {row['score']:.2f}"
-            click.echo(
-                f"    {row['face']}  box {left},{top},{wide},{tall}  {surely}  square of {row['square']:.0f} px"
-            )
+            square = f"square of {row['square']:.0f} px"
+            click.echo(f"    {row['face']}  box {left},{top},{wide},{tall}  {surely}  {square}")
     return Outcome(notes=list(picture.notes))

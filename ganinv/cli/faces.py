@@ -40,8 +40,8 @@ face_options = options(
     click.option(
         "--preset",
         metavar="ffhq|psp|portraits",
-        help="How the square is cut out: ffhq (1024 px, as the data set), psp (256 px, as pSp and e4e), portraits "
-        "(64 px, as the bundled models).",
+        help="How the square is cut out: ffhq (1024 px, as the data set), psp (256 px, as pSp and e4e), "
+        "portraits (64 px, as the bundled models).",
     ),
 )
 blend_option = click.option(

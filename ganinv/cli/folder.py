@@ -1,4 +1,4 @@
-"""A folder of pictures worked on by several processes: bad files are reported and skipped, memory stays flat."""
+"""A folder of pictures worked on by several processes; bad files are reported and skipped."""
 
 from __future__ import annotations
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ganinv.cli import shares
 from ganinv.cli.common import (
     INVERSION_SUFFIX,
     PICTURE_SUFFIXES,
@@ -19,6 +21,8 @@ from ganinv.cli.common import (
     refuse_overwriting,
     run_jobs,
 )
+from ganinv.cli.faces import FaceSettings, photo_options
+from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
     backbone_option,
@@ -35,7 +39,7 @@ from ganinv.cli.pictures import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.api import InversionMethod
+    from ganinv.api import InversionMethod, OpenedPicture
 
 # A 64 px picture is a stamp on today's screens.
 _SHEET_TILE = 128
@@ -49,7 +53,9 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 @backbone_option
 @machine_options
 @click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
+@photo_options
 @click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
+@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results are there already.")
 @out_option
 @json_option
 @click.pass_context
@@ -61,8 +67,12 @@ def command(
     precision: str,
     feather: int,
     raw: bool,
+    skip_existing: bool,
     out: Path,
     as_json: bool,
+    align: bool,
+    paste_back: bool,
+    blend: Any,
     **asked: Any,
 ) -> None:
     """Complete the erased parts of PICTURES (files, folders or globs) in several ways.
@@ -71,18 +81,34 @@ def command(
     NAME-input.png (the working copy),
     NAME-mask.png (white = erased), NAME-sheet.png (all at a glance) and NAME.inversion.safetensors (for
     'ganinv edit').
+
+    With --align the pictures are photos: the face is found and cut out first, the mask is one of the photo,
+    and NAME.align.json is written too; with --paste-back, NAME-00-photo.png, ... are the photo with each
+    result.
+    Under torchrun or srun each process takes its share of the pictures.
     """
+    faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
+    photo = PhotoSettings(align, paste_back, blend, faces)
+    photo.check()
     settings = PictureSettings(**asked)
     jobs = expand_inputs(pictures, [PICTURE_SUFFIXES], out)
     _, mask_file = mask_source(settings.mask)
     planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
+    planned += [path for job in jobs for path in _photos(out / job.name, settings.samples)]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
     options = {**settings.to_json(), "backbone": backbone, "device": device, "precision": precision}
-    options |= {"feather": feather, "raw": raw, "out": str(out)}
+    options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
+    share = shares.my_share()
+    jobs = [job for job in share.of(jobs) if not (skip_existing and _is_done(job, out, settings, raw, align))]
     report = Report(as_json, [job.path for job in jobs], options)
 
     method = open_method(settings, open_generator(settings, backbone, device, precision), report)
-    run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
+    if align:
+        run_jobs(jobs, lambda job: _invert_photo(job, method, settings, photo, report, out), report)
+    else:
+        run_jobs(jobs, lambda job: _invert(job, method, settings, report, out), report)
+    if share.count > 1:
+        shares.finish(share, out, "invert-report", report.to_json())
     report.finish(ctx)
 
 
@@ -94,17 +120,82 @@ def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
     return [stem.with_name(stem.name + end) for end in ends]
 
 
+def _is_done(job: Job, out: Path, settings: PictureSettings, raw: bool, align: bool) -> bool:
+    """Whether the files of an earlier run are there; of a photo, the sidecar is the last of them."""
+    if align:
+        return (out / f"{job.name}{SIDECAR_SUFFIX}").is_file()
+    return all(path.is_file() for path in _outputs(out / job.name, settings.samples, raw))
+
+
+def _photos(stem: Path, samples: int) -> list[Path]:
+    """The photo with each sample pasted back."""
+    return [stem.with_name(f"{stem.name}-{index:02d}-photo.png") for index in range(samples)]
+
+
 def _invert(
     job: Job, method: InversionMethod, settings: PictureSettings, report: Report, out: Path
 ) -> list[Path]:
     """Inverts one picture and writes its files; returns them in the order of `_outputs`."""
+    return _invert_opened(job, open_job(job, method, settings, report), method, settings, report, out).paths
+
+
+def _invert_photo(
+    job: Job,
+    method: InversionMethod,
+    settings: PictureSettings,
+    photo: PhotoSettings,
+    report: Report,
+    out: Path,
+) -> list[Path]:
+    """Inverts the faces of one photo, and pastes each sample back if asked; returns the files written."""
+    import numpy as np
+
+    from ganinv.align.photo import Result
+
+    aligned, faces = open_faces(job, method, settings, photo, report)
+    written: list[Path] = []
+    samples: list[dict[int, Result]] = [{} for _ in range(settings.samples)]
+    for face in faces:
+        kept = alignment(job, face.index)
+        done = _invert_opened(face.job, face.opened, method, settings, report, out, alignment=kept)
+        written += done.paths
+        hole = face.opened.hole[0, 0].bool().numpy()[..., None]
+        for index, changed in enumerate(samples):
+            # around the hole the generator's own picture tells how its tones differ from the photo's
+            surround = np.where(hole, done.completed[index], done.drawn[index])
+            changed[face.index] = Result(done.completed[index], surround, whole=not hole.any())
+    pasted: list[Path] = []
+    if photo.paste_back:
+        stems = _photos(out / job.name, settings.samples)
+        pasted = paste_photos(aligned.picture, aligned.sidecar, samples, stems, photo.blend)
+    sidecar = aligned.sidecar.save(out / f"{job.name}{SIDECAR_SUFFIX}")
+    return [sidecar, *written, *pasted]
+
+
+class Inverted(NamedTuple):
+    """What was made of one opened picture: files; completions and the generator's pictures, (K, H, W, 3)."""
+
+    paths: list[Path]
+    completed: np.ndarray
+    drawn: np.ndarray
+
+
+def _invert_opened(
+    job: Job,
+    opened: OpenedPicture,
+    method: InversionMethod,
+    settings: PictureSettings,
+    report: Report,
+    out: Path,
+    **kept: Any,
+) -> Inverted:
+    """Inverts an opened picture and writes its files; `kept` goes into the inversion's options."""
     import numpy as np
 
     from ganinv.api import composite, to_uint8, write_png
     from ganinv.images import middle
 
-    opened = open_job(job, method, settings, report)
-    extra = {key: report.options[key] for key in ("precision", "feather")}
+    extra = {key: report.options[key] for key in ("precision", "feather")} | kept
     inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
@@ -127,7 +218,7 @@ def _invert(
     inversion.save(inversion_path)
     tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
     write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
-    return [*paths, inversion_path, sheet_path]
+    return Inverted([*paths, inversion_path, sheet_path], completed, drawn)
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

@@ -112,7 +112,8 @@ def _grouped(jobs: Sequence[Job], sidecars: Path) -> tuple[dict[str, _Pasting], 
         stem = (place / path.name.removesuffix(_SIDECAR)).as_posix()
         for record in Sidecar.load(path).faces:
             if record.crop is not None:
-                crops[(place / result_name(record.crop)).as_posix()] = (path, stem, record.index)
+                name = result_name(record.crop).removesuffix("-input")  # what 'ganinv invert' calls a crop
+                crops[(place / name).as_posix()] = (path, stem, record.index)
     pastings: dict[str, _Pasting] = {}
     strangers = []
     for job in jobs:

@@ -270,14 +270,14 @@ def mask_label(spec: str | None) -> str | None:
 
 
 def mask_of(job: Job, folder: Path) -> Path:
-    """The mask of a picture in a folder: the file of its name, or of its name and -mask. Raises InputError."""
+    """The mask of a picture in a folder: of its name, or its name and -mask. Raises InputError."""
     for end in ("", "-mask", "_mask"):
         for suffix in PICTURE_SUFFIXES:
             path = folder / f"{job.name}{end}{suffix}"
             if path.is_file() and path.resolve() != job.path.resolve():
                 return path
     raise InputError(
-        f"no mask for {job.path}: looked for {folder / job.name}.png (or .jpg, ...; or {Path(job.name).name}-mask.png)"
+        f"no mask for {job.path}: looked for {folder / job.name}.png (or .jpg, ...), or the same with -mask"
     )
 
 

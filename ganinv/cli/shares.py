@@ -1,7 +1,7 @@
 """One folder, several processes: which part of the inputs is this one's, and one report of all.
 
-torchrun tells a process its place by RANK and WORLD_SIZE, srun by SLURM_PROCID and SLURM_NTASKS (the variables
-that lightning-fabric reads too). Processes never wait for each other: each writes its own report beside the
+torchrun tells a process its place by RANK and WORLD_SIZE, srun by SLURM_PROCID and SLURM_NTASKS (which
+lightning-fabric reads too). Processes never wait for each other: each writes its own report beside the
 results, and whoever finds all of them there merges them. If one is killed there is no merged report, and a
 rerun with --skip-existing does what is left.
 """
@@ -51,10 +51,11 @@ def my_share(environment: Mapping[str, str] | None = None) -> Share:
     else:
         return Share()
     told = [env[name] for name in names]
-    if not all(text.isascii() and text.isdigit() for text in told) or not int(told[0]) < int(told[1]):
+    numbers = [int(text) if text.isascii() and text.isdigit() else -1 for text in told]
+    if not 0 <= numbers[0] < numbers[1]:
         pairs = ", ".join(f"{name}={text!r}" for name, text in zip(names, told, strict=True))
         raise UsageError(f"the place of this process is unclear: {pairs}; unset both to work alone")
-    return Share(int(told[0]), int(told[1]), ".".join(env.get(name, "") for name in run))
+    return Share(numbers[0], numbers[1], ".".join(env.get(name, "") for name in run))
 
 
 def begin(share: Share, folder: Path, name: str) -> None:

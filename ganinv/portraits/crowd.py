@@ -1,4 +1,4 @@
-"""Photos of several people: portraits set into one picture, of any size and turned, with all their landmarks."""
+"""Photos of several people: portraits of any size, turned, in one picture, with all their landmarks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def crowd(
     """
     height, width = shape
     rng = np.random.default_rng(seed)
-    wall = rng.uniform(90, 170, (4, 6, 3)).astype(np.float32)
+    wall = rng.uniform(110, 160, (4, 6, 1)).repeat(3, 2).astype(np.float32)
     picture = np.asarray(cv2.resize(wall, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
     points = np.empty((len(people), 68, 2))
     for number, person in enumerate(people):
