@@ -59,7 +59,7 @@ def my_share(environment: Mapping[str, str] | None = None) -> Share:
 
 
 def begin(share: Share, folder: Path, name: str) -> None:
-    """Takes an earlier run's reports of this share away. `name` is the merged report's, without its suffix."""
+    """Takes an earlier report of this share away. `name` is the merged report's, without its suffix."""
     _own(share, folder, name).unlink(missing_ok=True)
 
 

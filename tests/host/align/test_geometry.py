@@ -139,7 +139,7 @@ def test_layouts() -> None:
     five = face()
     left, right = five[0], five[1]
     shift = np.array([10.0, 0])
-    nose = (left + right) / 2 + 0.64 * ((five[3] + five[4]) / 2 - (left + right) / 2)
+    nose = (left + right) / 2 + 0.78 * ((five[3] + five[4]) / 2 - (left + right) / 2)
     dlib = np.stack([right + shift, right - shift, left - shift, left + shift, nose])
     for got, wanted in zip(anchors(dlib, "dlib-5"), anchors(five), strict=True):
         assert got == pytest.approx(wanted)
