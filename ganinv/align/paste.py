@@ -66,9 +66,7 @@ def paste_face(
     if blend not in BLENDS:
         raise UsageError(f"--blend {blend!r} is not possible; type feather or seamless")
     if not result.shape == crop.shape == surround.shape or result.shape[0] != result.shape[1]:
-        raise ValueError(
-            f"result {result.shape}, crop {crop.shape}, surround {surround.shape} must be equal"
-        )
+        raise ValueError(f"result {result.shape}, crop {crop.shape}, surround {surround.shape} must be equal")
     if hole is not None and hole.shape != colours.shape[:2]:
         raise ValueError(f"hole {hole.shape} for a photo of {colours.shape[:2]}")
     height, width = colours.shape[:2]

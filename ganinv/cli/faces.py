@@ -85,12 +85,17 @@ class FaceSettings:
         return {**asdict(self), "points": None if self.points is None else str(self.points)}
 
 
-@functools.lru_cache(maxsize=4)
 def open_detector(settings: FaceSettings) -> Detector:
-    """The detector asked for, opened once a process.
+    """The detector asked for, opened once a process (or again, where a file of points was changed).
 
     Raises what its builder raises: PluginError, CheckpointError, UsageError, InputError.
     """
+    points = settings.points
+    return _opened(settings, points.stat().st_mtime_ns if points and points.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(settings: FaceSettings, changed: int) -> Detector:
     if settings.points is not None:
         from ganinv.align.points import GivenPoints
 

@@ -157,7 +157,9 @@ def test_given_points(tmp_path: Path, group: Any) -> None:
     assert len(faces({"me.jpg": one})) == 1 and len(faces({"me": [one, one]})) == 2
     listing = [{"file": "me.jpg", "seed": 1, "landmarks": one}, {"file": "you.jpg", "landmarks": one}]
     assert len(faces(listing)) == 1
-    with pytest.raises(InputError, match=r"has no points for they\.jpg: names are those of the photos' files"):
+    with pytest.raises(
+        InputError, match=r"has no points for they\.jpg: names are those of the photos' files"
+    ):
         faces(listing, "they.jpg")
     for bad in ([], {"me.jpg": [[1, 2]]}, [1, 2], [{"file": "me.jpg"}], [[[1, "x"]] * 68], 3):
         with pytest.raises(InputError, match="its form: "):
