@@ -18,7 +18,7 @@ from ganinv.images import Bools
 PARTS = ("eyes", "mouth", "nose", "lower-face", "upper-face")
 # of the 68 points, whose hull is the part, and how much wider it is made, in eye distances
 _POINTS = {"eyes": (*range(36, 48),), "mouth": (*range(48, 68),), "nose": (*range(27, 36),)}
-_WIDER = {"eyes": 0.22, "mouth": 0.14, "nose": 0.12}
+_WIDER = {"eyes": 0.22, "mouth": 0.18, "nose": 0.12}
 # The same, and the halves of a face, in its own axes: x across, from the middle between the eyes, y towards
 # the mouth; units are eye distances and ways from the eyes to the mouth.
 _SHAPES = {
