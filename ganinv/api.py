@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ganinv import images, masks
+from ganinv.align.regions import is_region
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
@@ -155,6 +156,23 @@ def edit(inversion: Inversion, backbone: Backbone, edits: Iterable[tuple[str | E
     return apply_edits(inversion, edits, backbone)
 
 
+def _region_hole(spec: str, picture: images.Picture) -> images.Bools:
+    """The hole "box:x,y,w,h" or "part:NAME" in a picture: of the largest face in it, as dlib finds it.
+
+    Raises:
+        InputError: no face, or a box beyond the picture. UsageError: no such region.
+    """
+    from ganinv.align.faces import in_order, pick
+    from ganinv.align.regions import box_hole, check_region, part_hole
+
+    check_region(spec)
+    height, width = picture.pixels.shape[:2]
+    if spec.startswith("box:"):
+        return box_hole(spec, (height, width))
+    found = in_order(registry("aligners").get("dlib")().find(picture.pixels))
+    return part_hole(spec, pick(found, "largest", (height, width))[0][1], (height, width))
+
+
 def open_picture(
     path: str | Path,
     size: int,
@@ -170,7 +188,8 @@ def open_picture(
     Args:
         size: side in pixels, `backbone.resolution`.
         mask: a file in which white (> 127) means erase; "alpha" for the picture's own transparency; a shape
-            by name, as `ganinv invert --mask` takes it: "half-left", "centre", "free-form"; None for none.
+            by name, as `ganinv invert --mask` takes it: "half-left", "centre", "free-form"; "box:x,y,w,h" in
+            the picture's pixels; "part:eyes" of the largest face in it, found by dlib; None for none.
         seed: of a free-form mask.
         fit: what to do with a picture that is not square: "refuse", "crop" or "pad".
         content: for generators whose pictures fill only a middle part (height, width), as those of cars do
@@ -189,6 +208,8 @@ def open_picture(
         found = images.alpha_mask(picture)
     elif mask in masks.MASK_NAMES:
         found = images.Mask(np.zeros(shape, bool))
+    elif is_region(str(mask)):
+        found = images.Mask(_region_hole(str(mask), picture))
     else:
         found = images.read_mask(mask, (shape[0], shape[1]), polarity)
     shape = content or (size, size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ Fit = Literal["refuse", "crop", "pad"]
 FITS = ("refuse", "crop", "pad")
 POLARITIES = ("erase-white", "keep-white")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+LARGEST_FILE = 1_000_000_000
+"""bytes; a picture of the most pixels that are taken has less"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +41,21 @@ class Picture:
     pixels: uint8 (H, W, 3), RGB; transparent parts show the background they were laid on (white).
     alpha: uint8 (H, W), 255 = opaque, or None where the file has no transparency.
     notes: one line for everything done to it that a user may want to know.
+    original: the file's own colours (H, W, 3), uint8 or uint16, where they are not `pixels`: of pictures with
+    16 bits or transparent parts. exif, icc: the file's metadata and RGB colour profile, if any.
     """
 
     pixels: Bytes
     alpha: Bytes | None = None
     notes: tuple[str, ...] = ()
+    original: npt.NDArray[Any] | None = None
+    exif: bytes | None = None
+    icc: bytes | None = None
+
+    @property
+    def colours(self) -> npt.NDArray[Any]:
+        """The file's own colours (H, W, 3), uint8 or uint16."""
+        return self.pixels if self.original is None else self.original
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +78,21 @@ def read_picture(path: str | Path, *, background: int = 255) -> Picture:
     """
     path = Path(path)
     if path.is_dir():
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise InputError(f"cannot read the folder {path}: no permission")
         raise InputError(f"{path} is a folder, not a picture")
     if not path.is_file():
         raise InputError(f"{path} is not a plain file" if path.exists() else f"no such file: {path}")
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path} is larger than {LARGEST_FILE / 1e9:g} GB; make it smaller first")
         data = path.read_bytes()
     except OSError as cause:
         raise InputError(f"cannot read {path}: {cause.strerror or cause}") from cause
     if not data:
         raise InputError(f"{path} is empty (0 bytes)")
-    return Picture(*decode(path, data, background))
+    found = decode(path, data, background)
+    return Picture(found.pixels, found.alpha, found.notes, found.original, found.exif, found.icc)
 
 
 def fit_shape(picture: Picture, mode: str = "refuse", shape: tuple[int, int] = (1, 1)) -> Picture:
@@ -92,7 +110,7 @@ def fit_shape(picture: Picture, mode: str = "refuse", shape: tuple[int, int] = (
     done = "cropped" if mode == "crop" else "padded"
     aim = _proportions(shape)
     note = f"the picture of {width} x {height} was {done} to {'a ' * (aim == 'square')}{aim}"
-    return replace(picture, pixels=pixels, alpha=alpha, notes=(*picture.notes, note))
+    return replace(picture, pixels=pixels, alpha=alpha, original=None, notes=(*picture.notes, note))
 
 
 def fit_array(array: npt.NDArray[Any], mode: str, shape: tuple[int, int] = (1, 1)) -> npt.NDArray[Any]:
@@ -317,6 +335,19 @@ def write_png(path: str | Path, pixels: Bytes) -> Path:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG")
     return write_bytes(path, buffer.getvalue())
+
+
+def write_photo(path: str | Path, colours: npt.NDArray[Any], like: Picture) -> Path:
+    """Writes a changed photo as PNG, with the metadata, profile and transparency of the one it was.
+
+    Args:
+        colours: uint8 or uint16 (H, W, 3), of the size of `like`.
+
+    Raises OutputError.
+    """
+    from ganinv.encoding import encode_png
+
+    return write_bytes(path, encode_png(colours, like.alpha, like.exif, like.icc))
 
 
 def sheet(rows: Sequence[Sequence[Bytes]], *, gap: int = 2) -> Bytes:

@@ -1,7 +1,8 @@
 """Finding what can be used by name: built in, from installed entry points, or named in GANINV_PLUGINS.
 
-Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions` and `.trainers`. Finding
-reads metadata only; a plugin is imported when it is asked for, and one that fails then breaks only itself.
+Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions`, `.trainers`, `.aligners`.
+Finding reads metadata only; a plugin is imported when it is asked for, and one that fails then breaks only
+itself.
 GANINV_PLUGINS holds "name=module:attribute", comma-separated; "encoders/name=module:attribute" for another
 group.
 """
@@ -27,9 +28,17 @@ GROUPS = {
     "backbones": "backbone family",
     "directions": "directions file",
     "trainers": "trainer",
+    "aligners": "landmark detector",
 }
 
 _BUILT_IN = {
+    "aligners": {
+        "dlib": "ganinv.align.dlib_faces:build_hog",
+        "dlib-5": "ganinv.align.dlib_faces:build_hog_5",
+        "dlib-mmod": "ganinv.align.dlib_faces:build_mmod",
+        "dlib-mmod-5": "ganinv.align.dlib_faces:build_mmod_5",
+        "face-alignment": "ganinv.align.fan_faces:build",
+    },
     "backbones": {
         "stylegan2": "ganinv.backbones.loading:build_stylegan2",
         "stylegan3": "ganinv.backbones.loading:build_stylegan3",

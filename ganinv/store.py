@@ -14,7 +14,7 @@ from ganinv.checkpoints import open_file, sha256_file
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 from ganinv.files import atomic_write, ganinv_home, write_bytes
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".pkl")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pkl", ".dat")
 
 
 class StoredModel(NamedTuple):
@@ -77,18 +77,18 @@ def add_model(
             raise CheckpointError(f"{path} is not the file meant: its sha256 is {sha256_file(path)}")
     else:
         given = Path(source).expanduser()
-        digest = open_file(given).sha256  # before anything is copied
+        _, digest = _contents(given)  # before anything is copied
         if sha256 and digest != sha256.lower():
             raise CheckpointError(f"{source} is not the file meant: sha256 {digest}, expected {sha256}")
         with open(given, "rb") as stream:
             atomic_write(path, lambda out: shutil.copyfileobj(stream, out))
         source = str(given.resolve())
     try:
-        found = open_file(path)
+        kinds, digest = _contents(path)
         facts = {
-            "kinds": sorted({part.kind for part in found.parts}),
+            "kinds": kinds,
             "file": path.name,
-            "sha256": found.sha256,
+            "sha256": digest,
             "licence": licence,
             "origin": source,
         }
@@ -97,6 +97,17 @@ def add_model(
         path.unlink(missing_ok=True)
         raise
     return _read(path.with_suffix(".json"))
+
+
+def _contents(path: Path) -> tuple[list[str], str]:
+    """Kinds of the networks in a file, and its digest. Raises CheckpointError for none that opens."""
+    if path.suffix.lower() != ".dat":
+        found = open_file(path)
+        return sorted({part.kind for part in found.parts}), found.sha256
+    from ganinv.align.models import check_dlib_model
+
+    check_dlib_model(path)
+    return ["landmarks"], sha256_file(path)
 
 
 def check_name(name: str, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,13 +125,17 @@ class Job:
     name: str
 
 
-def expand_inputs(patterns: Sequence[str], kinds: Sequence[Sequence[str]], out: Path) -> list[Job]:
+def expand_inputs(
+    patterns: Sequence[str], kinds: Sequence[Sequence[str]], out: Path, *, leave_out: bool = True
+) -> list[Job]:
     """The inputs that files, folders and globs stand for, in a fixed order.
 
     Args:
         patterns: as typed. A file is taken whatever its suffix; an absent one is told in the run.
         kinds: groups of suffixes; a folder or glob gives its files of the first group it has any of.
-        out: the folder of the results; a folder input leaves it out.
+        out: the folder of the results; a folder input leaves it out where `leave_out`.
+
+    A folder that cannot be read is a job too, which fails when it is read.
 
     Raises:
         UsageError: a folder or glob without inputs, or two inputs whose results would have one name.
@@ -139,11 +144,11 @@ def expand_inputs(patterns: Sequence[str], kinds: Sequence[Sequence[str]], out: 
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            if out.resolve() == path.resolve():
+            if leave_out and out.resolve() == path.resolve():
                 raise UsageError(
                     f"--out {out} is the input folder itself: choose another folder for the results"
                 )
-            jobs += _of_kind(pattern, path, _below(path, out), kinds)
+            jobs += _of_kind(pattern, path, _below(path, out if leave_out else None), kinds)
         elif not path.exists() and glob.has_magic(pattern):
             root = Path(*_until_magic(path))
             found = (Path(p) for p in sorted(glob.glob(pattern, recursive=True)))
@@ -161,12 +166,16 @@ def result_name(file_name: str) -> str:
     return Path(file_name).stem
 
 
-def _below(folder: Path, out: Path) -> Iterator[Path]:
-    results = out.resolve()
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and results not in path.resolve().parents:
-            yield path
+def _below(folder: Path, out: Path | None) -> Iterator[Path]:
+    """The files below a folder that are neither hidden nor results, sorted; folders that cannot be read."""
+    results = None if out is None else out.resolve()
+    unreadable: list[Path] = []
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename))):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if results is None or results not in (Path(place).resolve(), *Path(place).resolve().parents):
+            found += [Path(place, name) for name in names if not name.startswith(".")]
+    yield from sorted([path for path in found if path.is_file()] + unreadable)
 
 
 def _until_magic(path: Path) -> Iterator[str]:
@@ -179,7 +188,7 @@ def _until_magic(path: Path) -> Iterator[str]:
 def _of_kind(pattern: str, root: Path, found: Iterable[Path], kinds: Sequence[Sequence[str]]) -> list[Job]:
     files = list(found)
     for suffixes in kinds:
-        fitting = [path for path in files if path.name.lower().endswith(tuple(suffixes))]
+        fitting = [path for path in files if path.name.lower().endswith(tuple(suffixes)) or path.is_dir()]
         if fitting:
             places = [path.relative_to(root).parent for path in fitting]
             pairs = zip(fitting, places, strict=True)

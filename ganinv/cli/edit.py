@@ -25,6 +25,16 @@ from ganinv.cli.common import (
     refuse_overwriting,
     run_jobs,
 )
+from ganinv.cli.faces import FaceSettings, photo_options
+from ganinv.cli.photos import (
+    SIDECAR_SUFFIX,
+    PhotoSettings,
+    alignment,
+    open_faces,
+    open_recorded,
+    paste_photos,
+    record_of,
+)
 from ganinv.cli.pictures import (
     PictureSettings,
     invert_opened,
@@ -40,6 +50,7 @@ from ganinv.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from ganinv.align.photo import Result
     from ganinv.api import Backbone, Edit, Inversion, InversionMethod, OpenedPicture
 
 _LONGEST_STRIP = 99
@@ -85,6 +96,12 @@ class EditSettings:
 )
 @machine_options
 @picture_options
+@photo_options
+@click.option(
+    "--photo",
+    type=click.Path(path_type=Path, exists=True),
+    help="For --paste-back of saved inversions: the photo, or its folder; default: where it was.",
+)
 @out_option
 @json_option
 @click.pass_context
@@ -104,12 +121,19 @@ def command(
     compiled: bool,
     out: Path,
     as_json: bool,
+    align: bool,
+    paste_back: bool,
+    blend: Any,
+    photo: Path | None,
     **asked: Any,
 ) -> None:
     """Edit INPUTS: files NAME.inversion.safetensors, or pictures, which are inverted first.
 
     Writes NAME-00-edit.png for each sample, and NAME-00-strip.png with --strip: one row a direction, which
     holds the other directions at their --strength. With --strip alone no --strength is needed.
+
+    With --paste-back, NAME-00-edit-photo.png is the photo with the edited face in its place: of photos with
+    --align, and of inversions that 'ganinv invert --align' made.
     """
     span = parse_strip(strip)
     if len(strengths) != len(directions) and (strengths or span is None):
@@ -120,21 +144,25 @@ def command(
     if feather and not keep_known:
         raise UsageError("--feather blends the known pixels that --keep-known pastes back: type both")
     settings = EditSettings(directions, strengths, span, sample, keep_known, feather)
+    faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
+    photos = PhotoSettings(align, paste_back, blend, faces)
     pictures = PictureSettings(**asked)
     jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
+    photos.check(made_before=all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs))
     _, mask_file = mask_source(pictures.mask)
     count = pictures.samples if sample is None else sample + 1
-    ends = [f"-{index:02d}-{kind}.png" for index in range(count) for kind in ("edit", "strip")]
+    ends = [f"-{index:02d}-{kind}.png" for index in range(count) for kind in ("edit", "strip", "edit-photo")]
     planned = [out / (job.name + end) for job in jobs for end in ends]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
     running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     options |= {**running, **pictures.to_json()}
+    options |= photos.to_json() if align or paste_back else {}
     report = Report(as_json, [job.path for job in jobs], options)
     if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
         _note_unused(ctx, report)
-    editor = Editor(settings, pictures, backbone, running, report, out)
+    editor = Editor(settings, pictures, backbone, running, report, out, photos, photo)
     run_jobs(jobs, editor.read, editor.run, report)
     report.finish(ctx)
 
@@ -176,8 +204,11 @@ class Editor:
         running: Mapping[str, Any],
         report: Report,
         out: Path,
+        photos: PhotoSettings,
+        photo: Path | None,
     ) -> None:
         self.settings, self.pictures, self.report, self.out = settings, pictures, report, out
+        self.photos, self.photo = photos, photo
         self.backbone, self.running = backbone, running
         self.opening = threading.RLock()  # inputs are read in another thread, which must not open twice
         self.opened = functools.cache(self._open)
@@ -196,17 +227,65 @@ class Editor:
         with self.opening:
             return self.methods()
 
-    def read(self, job: Job) -> Inversion | OpenedPicture:
-        """What the input file holds."""
+    def read(self, job: Job) -> Inversion | OpenedPicture | None:
+        """What the input file holds; photos are opened in their turn."""
         from ganinv.api import Inversion
 
         if job.path.name.endswith(".safetensors"):
             return Inversion.load(job.path)
-        return open_job(job, self.method(), self.pictures)
+        return None if self.photos.align else open_job(job, self.method(), self.pictures)
 
-    def run(self, job: Job, found: Inversion | OpenedPicture) -> Callable[[], list[Path]]:
-        """Edits one inversion or picture; what it returns writes the files and gives their paths."""
+    def run(self, job: Job, found: Inversion | OpenedPicture | None) -> Callable[[], list[Path]]:
+        """Edits one inversion, picture or photo; what it returns writes the files and gives their paths."""
+        if found is None:
+            return self._run_photo(job)
         inversion, backbone = self._inversion(job, found)
+        drawn = self._edit(job, inversion, backbone)
+        if not self.photos.paste_back:
+            return lambda: _write(drawn)
+        sidecar, index = record_of(inversion, job.path)
+        changed = [{index: result} for result in self._results(inversion, backbone)]
+        paths = self._photo_paths(job, len(changed))
+        picture = open_recorded(sidecar, self.photo)
+        written = _write(drawn) + paste_photos(picture, sidecar, changed, paths, self.photos.blend)
+        return lambda: written
+
+    def _run_photo(self, job: Job) -> Callable[[], list[Path]]:
+        """Inverts and edits the faces of one photo, and pastes each sample back if asked."""
+        method = self.method()
+        self.edits(method.backbone)  # a wrong name is told before the photo is searched
+        aligned, faces = open_faces(job, method, self.pictures, self.photos, self.report)
+        drawn: dict[Path, np.ndarray] = {}
+        samples: list[dict[int, Result]] = []
+        for face in faces:
+            kept = alignment(job, face.index)
+            inversion = self._inverted(face.job, face.opened, alignment=kept)
+            drawn |= self._edit(face.job, inversion, method.backbone)
+            results = self._results(inversion, method.backbone) if self.photos.paste_back else []
+            samples = samples or [{} for _ in results]
+            for changed, result in zip(samples, results, strict=True):
+                changed[face.index] = result
+        paths = self._photo_paths(job, len(samples))
+        written = [aligned.sidecar.save(self.out / f"{job.name}{SIDECAR_SUFFIX}"), *_write(drawn)]
+        written += paste_photos(aligned.picture, aligned.sidecar, samples, paths, self.photos.blend)
+        return lambda: written
+
+    def _results(self, inversion: Inversion, backbone: Backbone) -> list[Result]:
+        """The edited crops as they are pasted: with --keep-known only what they fill the hole with."""
+        from ganinv.align.photo import Result
+
+        if not self.settings.strengths:
+            return []
+        chosen = inversion if self.settings.sample is None else inversion.sample(self.settings.sample)
+        drawn = self._raw(chosen, backbone, self._chosen(backbone))
+        return [Result(pixels, whole=not self.settings.keep_known) for pixels in drawn]
+
+    def _photo_paths(self, job: Job, count: int) -> list[Path]:
+        first = self.settings.sample or 0
+        return [self.out / f"{job.name}-{first + index:02d}-edit-photo.png" for index in range(count)]
+
+    def _edit(self, job: Job, inversion: Inversion, backbone: Backbone) -> dict[Path, np.ndarray]:
+        """The files of an edited inversion and their pixels."""
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
         drawn: dict[Path, np.ndarray] = {}
@@ -216,7 +295,7 @@ class Editor:
         if self.settings.strip is not None:
             strips = self._strips(inversion, backbone, self.settings.strip)
             drawn |= self._named_files(job, inversion, "strip", strips)
-        return lambda: _write(drawn)
+        return drawn
 
     def _inversion(self, job: Job, found: Inversion | OpenedPicture) -> tuple[Inversion, Backbone]:
         """The inversion that a file holds, with its backbone, or that of a picture."""
@@ -225,17 +304,20 @@ class Editor:
         from ganinv.inversion import check_backbone
 
         if isinstance(found, Inversion):
-            inversion = found
-            backbone = self.open(self.backbone or backbone_of(inversion, job.path))
-            check_backbone(backbone, inversion.backbone.get("sha256"), str(job.path))
+            backbone = self.open(self.backbone or backbone_of(found, job.path))
+            check_backbone(backbone, found.backbone.get("sha256"), str(job.path))
             self.edits(backbone)
-            return inversion, backbone
+            return found, backbone
         method = self.method()
         self.edits(method.backbone)  # a wrong name is told before the picture is inverted
-        precision = self.running["precision"]
-        inversion = invert_opened(method, found, self.pictures, self.report, precision=precision)
-        warn_if_foreign(method.render(inversion)[0], found, job, self.report)
-        return inversion, method.backbone
+        return self._inverted(job, found), method.backbone
+
+    def _inverted(self, job: Job, opened: OpenedPicture, **kept: Any) -> Inversion:
+        """The inversion of an opened picture; `kept` goes into its options."""
+        method, kept = self.method(), {"precision": self.running["precision"], **kept}
+        inversion = invert_opened(method, opened, self.pictures, self.report, **kept)
+        warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
+        return inversion
 
     def _open(self, name: str) -> Backbone:
         from ganinv.cli.machine import open_backbone
@@ -277,10 +359,10 @@ class Editor:
         """The edited pictures, uint8 (N * K, H, W, 3)."""
         import numpy as np
 
-        from ganinv.api import composite, edit, render, to_uint8
+        from ganinv.api import composite
         from ganinv.images import middle
 
-        drawn = to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
+        drawn = self._raw(inversion, backbone, edits)
         rows, columns = middle(drawn.shape[1], inversion.content)
         if not self.settings.keep_known:
             return drawn[:, rows, columns]
@@ -288,6 +370,14 @@ class Editor:
         working = np.repeat(inversion.working.permute(0, 2, 3, 1).cpu().numpy(), count, axis=0)
         hole = np.repeat(inversion.hole[:, 0].bool().cpu().numpy(), count, axis=0)
         return composite(drawn, working, hole, self.settings.feather)[:, rows, columns]
+
+    def _raw(
+        self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[Edit, float]]
+    ) -> np.ndarray:
+        """The generator's edited pictures, uint8 (N * K, H, W, 3)."""
+        from ganinv.api import edit, render, to_uint8
+
+        return to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
 
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]

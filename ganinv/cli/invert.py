@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ganinv.cli import shares
 from ganinv.cli.common import (
     INVERSION_SUFFIX,
     PICTURE_SUFFIXES,
@@ -20,6 +22,8 @@ from ganinv.cli.common import (
     refuse_overwriting,
     run_jobs,
 )
+from ganinv.cli.faces import FaceSettings, photo_options
+from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
     backbone_option,
@@ -51,7 +55,9 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 @backbone_option
 @machine_options
 @click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
+@photo_options
 @click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
+@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results are there already.")
 @out_option
 @json_option
 @click.pass_context
@@ -65,8 +71,12 @@ def command(
     compiled: bool,
     feather: int,
     raw: bool,
+    skip_existing: bool,
     out: Path,
     as_json: bool,
+    align: bool,
+    paste_back: bool,
+    blend: Any,
     **asked: Any,
 ) -> None:
     """Complete the erased parts of PICTURES (files, folders or globs) in several ways.
@@ -75,24 +85,45 @@ def command(
     NAME-input.png (the working copy),
     NAME-mask.png (white = erased), NAME-sheet.png (all at a glance) and NAME.inversion.safetensors (for
     'ganinv edit').
+
+    With --align the pictures are photos: the face is found and cut out first, the mask is one of the photo,
+    and NAME.align.json is written too; with --paste-back, NAME-00-photo.png, ... are the photo with each
+    result.
+    Under torchrun or srun each process takes its share of the pictures.
     """
+    faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
+    photo = PhotoSettings(align, paste_back, blend, faces)
+    photo.check()
     settings = PictureSettings(**asked)
     jobs = expand_inputs(pictures, [PICTURE_SUFFIXES], out)
     _, mask_file = mask_source(settings.mask)
     planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
+    planned += [path for job in jobs for path in _photos(out / job.name, settings.samples)]
     refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
     running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     options = {**settings.to_json(), "backbone": backbone, **running}
-    options |= {"feather": feather, "raw": raw, "out": str(out)}
+    options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
+    share = shares.my_share()
+    jobs = [job for job in share.of(jobs) if not (skip_existing and _is_done(job, out, settings, raw, align))]
     report = Report(as_json, [job.path for job in jobs], options)
 
     method = open_method(settings, open_generator(settings, backbone, **running), report)
-    run_jobs(
-        jobs,
-        lambda job: open_job(job, method, settings),
-        lambda job, opened: _invert(job, opened, method, settings, report, out),
-        report,
-    )
+    if align:
+        run_jobs(
+            jobs,
+            lambda job: None,
+            lambda job, _: _invert_photo(job, method, settings, photo, report, out),
+            report,
+        )
+    else:
+        run_jobs(
+            jobs,
+            lambda job: open_job(job, method, settings),
+            lambda job, opened: _made(job, opened, method, settings, report, out).write,
+            report,
+        )
+    if share.count > 1:
+        shares.finish(share, out, "invert-report", report.to_json())
     report.finish(ctx)
 
 
@@ -103,54 +134,110 @@ def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
     return [stem.with_name(stem.name + end) for end in (*ends, *_OTHER_ENDS)]
 
 
-def _invert(
+def _is_done(job: Job, out: Path, settings: PictureSettings, raw: bool, align: bool) -> bool:
+    """Whether the files of an earlier run are there; of a photo, the sidecar is the last of them."""
+    if align:
+        return (out / f"{job.name}{SIDECAR_SUFFIX}").is_file()
+    return all(path.is_file() for path in _outputs(out / job.name, settings.samples, raw))
+
+
+def _photos(stem: Path, samples: int) -> list[Path]:
+    """The photo with each sample pasted back."""
+    return [stem.with_name(f"{stem.name}-{index:02d}-photo.png") for index in range(samples)]
+
+
+def _invert_photo(
+    job: Job,
+    method: InversionMethod,
+    settings: PictureSettings,
+    photo: PhotoSettings,
+    report: Report,
+    out: Path,
+) -> Callable[[], list[Path]]:
+    """Inverts the faces of one photo, and pastes each sample back if asked; gives the files."""
+    import numpy as np
+
+    from ganinv.align.photo import Result
+
+    aligned, faces = open_faces(job, method, settings, photo, report)
+    written: list[Path] = []
+    samples: list[dict[int, Result]] = [{} for _ in range(settings.samples)]
+    for face in faces:
+        kept = alignment(job, face.index)
+        made = _made(face.job, face.opened, method, settings, report, out, alignment=kept)
+        written += made.write()
+        hole = face.opened.hole[0, 0].bool().numpy()[..., None]
+        for index, changed in enumerate(samples):
+            # around the hole the generator's own picture tells how its tones differ from the photo's
+            surround = np.where(hole, made.completed[index], made.drawn[index])
+            changed[face.index] = Result(made.completed[index], surround, whole=not hole.any())
+    pasted: list[Path] = []
+    if photo.paste_back:
+        stems = _photos(out / job.name, settings.samples)
+        pasted = paste_photos(aligned.picture, aligned.sidecar, samples, stems, photo.blend)
+    sidecar = aligned.sidecar.save(out / f"{job.name}{SIDECAR_SUFFIX}")
+    return lambda: [sidecar, *written, *pasted]
+
+
+class Made(NamedTuple):
+    """What was made of one opened picture: its files in the order of `_outputs`, the inversion, completions
+    and the generator's pictures, uint8 (K, H, W, 3).
+    """
+
+    paths: list[Path]
+    opened: OpenedPicture
+    inversion: Inversion
+    completed: np.ndarray
+    drawn: np.ndarray
+
+    def write(self) -> list[Path]:
+        """Writes the files; returns them."""
+        import numpy as np
+
+        from ganinv.api import write_png
+        from ganinv.images import middle
+
+        working, hole, count = self.opened.working[0], self.opened.hole[0, 0].bool().numpy(), len(self.drawn)
+        part = middle(len(working), self.opened.content)
+        kinds = (len(self.paths) - len(_OTHER_ENDS)) // count  # completions, and with --raw the generator's
+        pictures: list[np.ndarray] = []
+        for index in range(count):
+            pictures += [self.completed[index], self.drawn[index]][:kinds]
+        pictures += [working, np.where(hole, np.uint8(255), np.uint8(0))]
+        *picture_paths, inversion_path, sheet_path = self.paths
+        for path, pixels in zip(picture_paths, pictures, strict=True):
+            write_png(path, pixels[part])
+        self.inversion.save(inversion_path)
+        tiles = [working, *([erased_picture(self.opened)] if hole.any() else []), *self.completed]
+        write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
+        return self.paths
+
+
+def _made(
     job: Job,
     opened: OpenedPicture,
     method: InversionMethod,
     settings: PictureSettings,
     report: Report,
     out: Path,
-) -> Callable[[], list[Path]]:
-    """Inverts one picture; what it returns writes the files and gives them in the order of `_outputs`."""
-    from ganinv.api import to_uint8
+    **kept: Any,
+) -> Made:
+    """Inverts one picture; `kept` goes into the inversion's options."""
+    import numpy as np
 
-    extra = {key: report.options[key] for key in ("precision", "feather")}
+    from ganinv.api import composite, to_uint8
+
+    extra = {key: report.options[key] for key in ("precision", "feather")} | kept
     inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
     drawn = to_uint8(images)
-    paths = _outputs(out / job.name, settings.samples, bool(report.options["raw"]))
-    return lambda: _write(paths, opened, inversion, drawn, report.options["feather"])
-
-
-def _write(
-    paths: list[Path], opened: OpenedPicture, inversion: Inversion, drawn: np.ndarray, feather: int
-) -> list[Path]:
-    """Writes the files of one picture; `drawn`: uint8 (K, H, W, 3), by the generator. Returns `paths`."""
-    import numpy as np
-
-    from ganinv.api import composite, write_png
-    from ganinv.images import middle
-
-    count = len(drawn)
-    holes = np.repeat(opened.hole[0].bool().numpy(), count, axis=0)  # (K, H, W)
-    working = np.repeat(opened.working, count, axis=0)
+    hole = np.repeat(opened.hole[0].bool().numpy(), len(drawn), axis=0)  # (K, H, W)
+    working = np.repeat(opened.working, len(drawn), axis=0)
     # without a hole there is nothing to paste: the answer is the generator's picture
-    completed = composite(drawn, working, holes, feather) if holes.any() else drawn
-
-    part = middle(working.shape[1], opened.content)
-    kinds = (len(paths) - len(_OTHER_ENDS)) // count  # completions, and with --raw the generator's pictures
-    pictures: list[np.ndarray] = []
-    for index in range(count):
-        pictures += [completed[index], drawn[index]][:kinds]
-    pictures += [opened.working[0], np.where(holes[0], np.uint8(255), np.uint8(0))]
-    *picture_paths, inversion_path, sheet_path = paths
-    for path, pixels in zip(picture_paths, pictures, strict=True):
-        write_png(path, pixels[part])
-    inversion.save(inversion_path)
-    tiles = [opened.working[0], *([erased_picture(opened)] if opened.hole.any() else []), *completed]
-    write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
-    return paths
+    completed = composite(drawn, working, hole, report.options["feather"]) if hole.any() else drawn
+    paths = _outputs(out / job.name, settings.samples, bool(report.options["raw"]))
+    return Made(paths, opened, inversion, completed, drawn)
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

@@ -27,6 +27,8 @@ COMMANDS = {
     "invert": ("ganinv.cli.invert:command", "Complete pictures with erased parts, or invert whole ones."),
     "edit": ("ganinv.cli.edit:command", "Move inversions or pictures along directions (age, smile, ...)."),
     "morph": ("ganinv.cli.morph:command", "Go from one completion to another in steps."),
+    "align": ("ganinv.cli.align:command", "Find faces in photos and cut them out upright."),
+    "paste": ("ganinv.cli.paste:command", "Put changed crops back into their photos."),
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
     "evaluate": ("ganinv.cli.evaluate:command", "Measure a method: quality, diversity, edits, calibration."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),

@@ -186,7 +186,7 @@ def _parsed(name: str, pairs: Sequence[str], refiner: bool = False) -> dict[str,
 
 
 def mask_source(spec: str | None) -> tuple[str, Path | None]:
-    """What --mask means: ("none" | "alpha" | "named", None), or ("file" | "folder", its path).
+    """What --mask means: ("none" | "alpha" | "named" | "region", None), or ("file" | "folder", its path).
 
     Raises:
         InputError: a mask file that does not exist. UnknownNameError: neither a name nor a file.
@@ -197,6 +197,11 @@ def mask_source(spec: str | None) -> tuple[str, Path | None]:
         return "none", None
     if spec == "alpha" or spec in MASK_NAMES:
         return ("alpha" if spec == "alpha" else "named"), None
+    if spec.startswith(("box:", "part:")):
+        from ganinv.align.regions import check_region
+
+        check_region(spec)
+        return "region", None
     path = Path(spec)
     if path.exists():
         return ("folder" if path.is_dir() else "file"), path
@@ -217,7 +222,7 @@ def open_job(job: Job, method: InversionMethod, settings: PictureSettings) -> Op
 
     kind, path = mask_source(settings.mask)
     if kind == "folder":
-        path = _mask_of(job, Path(settings.mask or ""))
+        path = mask_of(job, Path(settings.mask or ""))
     size, content = method.backbone.resolution, settings.content or method.content
     opened = open_picture(
         job.path,
@@ -326,12 +331,16 @@ def mask_label(spec: str | None) -> str | None:
     return None if spec is None else Path(spec).name
 
 
-def _mask_of(job: Job, folder: Path) -> Path:
-    for suffix in PICTURE_SUFFIXES:
-        path = folder / f"{job.name}{suffix}"
-        if path.is_file():
-            return path
-    raise InputError(f"no mask for {job.path}: looked for {folder / job.name}.png (or .jpg, ...)")
+def mask_of(job: Job, folder: Path) -> Path:
+    """The mask of a picture in a folder: of its name, or its name and -mask. Raises InputError."""
+    for end in ("", "-mask", "_mask"):
+        for suffix in PICTURE_SUFFIXES:
+            path = folder / f"{job.name}{end}{suffix}"
+            if path.is_file() and path.resolve() != job.path.resolve():
+                return path
+    raise InputError(
+        f"no mask for {job.path}: looked for {folder / job.name}.png (or .jpg, ...), or the same with -mask"
+    )
 
 
 def _device_of(method: InversionMethod) -> Any:
