@@ -2,8 +2,8 @@
 
     python scripts/bench_align.py --count 200 --photos 96 --scenes 40 [--json FILE]
 
-Points: of eyes, nose and mouth (27-67), mean distance in eye distances. Parts: the same for the middles of both
-eyes, the nose and the mouth. Square: mean distance of its corners, in sides.
+Points: of eyes, nose and mouth (27-67), mean distance in eye distances. Parts: the same for the middles of
+both eyes, the nose and the mouth. Square: mean distance of its corners, in sides.
 """
 
 from __future__ import annotations
@@ -114,25 +114,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=200, help="portraits for each angle")
+    parser.add_argument("--count", type=int, default=200, help="portraits for each angle; 0 = not measured")
     parser.add_argument("--photos", type=int, default=96, help="for the speed; 0 = not measured")
     parser.add_argument("--scenes", type=int, default=40, help="of 1 to 5 people; 0 = not measured")
     parser.add_argument("--json", type=Path, help="file for the figures")
     asked = parser.parse_args()
     detector: Detector = registry("aligners").get("dlib")()
-    found: dict[str, object] = {
-        "errors": [errors(detector, asked.count, angle) for angle in (0.0, 20.0, 40.0)]
-    }
-    if asked.scenes:
-        found["scenes"] = scenes(detector, asked.scenes)
+    found: dict[str, object] = {}
+
+    def tell(what: str, figures: object) -> None:
+        found[what] = figures
+        print(what, json.dumps(figures, indent=2), flush=True)
+
     if asked.photos:
         with tempfile.TemporaryDirectory() as folder:
             rates = {workers: speed(asked.photos, workers, Path(folder)) for workers in (1, 2)}
-        found["photos a second"] = rates
-    text = json.dumps(found, indent=2)
-    print(text)
+        tell("photos a second, by workers", rates)
+    for angle in (0.0, 20.0, 40.0) if asked.count else ():
+        tell(f"errors at {angle:g} degrees", errors(detector, asked.count, angle))
+    if asked.scenes:
+        tell("scenes", scenes(detector, asked.scenes))
     if asked.json:
-        asked.json.write_text(text + "\n")
+        asked.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

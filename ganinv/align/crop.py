@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -89,9 +91,22 @@ def _padded(
     near_x = np.minimum(x / before[0], (width - 1 - x) / after[0]).astype(np.float32)
     near_y = np.minimum(y / before[1], (height - 1 - y) / after[1]).astype(np.float32)
     beyond = np.maximum(1 - near_x, 1 - near_y)[..., None]
-    sigma = length * 0.02
-    taps = 2 * int(4 * sigma + 0.5) + 1
-    blurred = cv2.GaussianBlur(wide, (taps, taps), sigma, borderType=cv2.BORDER_REFLECT)
+    blurred = _blurred(wide, length * 0.02)
     wide += (blurred - wide) * np.clip(beyond * 3 + 1, 0, 1)
     wide += (np.median(wide, axis=(0, 1)) - wide) * np.clip(beyond, 0, 1)
     return np.rint(wide.clip(0, 255)).astype(np.uint8)
+
+
+def _blurred(values: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[Any]:
+    """A Gaussian blur; a wide one on a smaller copy: a fraction of the cost, less than a level off."""
+    coarser = max(1, int(sigma / 4))
+    height, width = values.shape[:2]
+    small: Any = values
+    if coarser > 1:
+        size = (max(1, width // coarser), max(1, height // coarser))
+        small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        # the means of the smaller copy, and their interpolation, blur too
+        sigma = float(np.sqrt((sigma / coarser) ** 2 - 1 / 12 - 1 / 6))
+    taps = 2 * int(4 * sigma + 0.5) + 1
+    small = cv2.GaussianBlur(small, (taps, taps), sigma, borderType=cv2.BORDER_REFLECT)
+    return small if coarser == 1 else cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -24,8 +24,10 @@ from ganinv.images import Bytes
 _LOOKS = (640, 1280, 2560)  # long sides at which a photo is looked at, until faces are found
 _ENLARGED = 2.0  # the most a small photo is enlarged
 _TURN = 32.0  # degrees
+_TURNED_SCALE = 0.7  # of turned looks, where the upright one found a face
 _OVERLAP = 0.3  # of two boxes (their intersection over their union) above which they are one face
 _WEAK = 0.25  # a box of a lower score is dropped beside one that is surer by 1 or more: mostly a false one
+_LAST_CHANCE = -0.2  # the score that will do where nothing else is seen
 _BOX = 160  # side of the box in the copy of a face that the landmark model sees
 _MARGIN = 0.75  # around it, in boxes
 _NUDGES = (
@@ -98,27 +100,27 @@ class DlibDetector(Detector):
             seen = _merged(seen + self._look(pixels, scale))
             if seen and not thorough:
                 break
+        if not seen and not self.mmod:
+            seen = _merged(self._look(pixels, _scales(max(pixels.shape[:2]))[0], _LAST_CHANCE))
         return [self._face(pixels, found) for found in seen]
 
-    def _look(self, pixels: Bytes, scale: float) -> list[_Seen]:
-        """The boxes at one size, upright and turned."""
-        height, width = (max(1, round(scale * length)) for length in pixels.shape[:2])
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        view: Any = pixels if scale == 1 else cv2.resize(pixels, (width, height), interpolation=how)
-        # pixel centres: what lies at x in the photo lies at (x + 0.5) * scale - 0.5 here
-        scaling = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
-        found = self._boxes(np.ascontiguousarray(view), scaling)
+    def _look(self, pixels: Bytes, scale: float, least: float = 0.0) -> list[_Seen]:
+        """The boxes at one size, upright and turned, with scores above `least`."""
+        view, scaling = _scaled(pixels, scale)
+        found = self._boxes(np.ascontiguousarray(view), scaling, least)
+        if found:  # a turned face that matters is a large one
+            view, scaling = _scaled(pixels, scale * _TURNED_SCALE)
         for angle in () if self.mmod and found else (_TURN, -_TURN):
             turned, matrix = _turned(view, angle)
             both = np.vstack([matrix, [0, 0, 1]]) @ np.vstack([scaling, [0, 0, 1]])
-            found += self._boxes(turned, both[:2])
+            found += self._boxes(turned, both[:2], least)
         return found
 
-    def _boxes(self, view: Bytes, matrix: Affine) -> list[_Seen]:
+    def _boxes(self, view: Bytes, matrix: Affine, least: float) -> list[_Seen]:
         if self.network is not None:
             pairs = [(found.confidence, found.rect) for found in self.network(view, 0)]
         else:
-            rectangles, scores, _ = self.hog.run(view, 0, 0.0)
+            rectangles, scores, _ = self.hog.run(view, 0, least)
             pairs = list(zip(scores, rectangles, strict=True))
         return [
             _Seen(score, matrix, np.array([r.left() + r.right(), r.top() + r.bottom()]) / 2.0, r.width())
@@ -168,6 +170,15 @@ def _scales(longest: int) -> list[float]:
         if scale > 1.2 * scales[-1]:
             scales.append(scale)
     return scales
+
+
+def _scaled(pixels: Bytes, scale: float) -> tuple[Bytes, Affine]:
+    """A picture at another size, and the map to it."""
+    height, width = (max(1, round(scale * length)) for length in pixels.shape[:2])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    view: Any = pixels if scale == 1 else cv2.resize(pixels, (width, height), interpolation=how)
+    # pixel centres: what lies at x in the photo lies at (x + 0.5) * scale - 0.5 here
+    return view, np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
 
 
 def _turned(view: Bytes, angle: float) -> tuple[Bytes, Affine]:
