@@ -23,7 +23,7 @@ _MOST = 32
 # Of the free memory, for activations: the rest is for results, convolutions' own space and other programs.
 _SHARE = 0.5
 # Bytes of activations on a CPU at the most: more falls out of its caches, and is slower a picture than
-# single pictures are (docs/performance.md). So free memory, which varies from run to run, seldom decides there.
+# single pictures are (docs/performance.md). So free memory, which varies, seldom decides there.
 _CPU_ROOM = 400e6
 
 
