@@ -18,10 +18,13 @@ from ganinv.errors import UsageError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Pictures in one pass at the most: more gain nothing on a CPU (docs/performance.md), and little on a card.
-_MOST = {"cpu": 8, "cuda": 32}
+# Pictures in one pass at the most: more gain next to nothing.
+_MOST = 32
 # Of the free memory, for activations: the rest is for results, convolutions' own space and other programs.
 _SHARE = 0.5
+# Bytes of activations on a CPU at the most: more falls out of its caches, and is slower a picture than
+# single pictures are (docs/performance.md). So free memory, which varies, seldom decides there.
+_CPU_ROOM = 400e6
 
 
 def set_precision(backbone: Backbone, precision: str) -> None:
@@ -90,15 +93,16 @@ def pass_size(backbone: Backbone, count: int) -> int:
     """
     if backbone.chunk is not None:
         return backbone.chunk
-    device = backbone.w_avg.device
-    most = min(count, _MOST.get(device.type, 1))
-    if most <= 1:
+    if count <= 1:
         return 1
-    room = _SHARE * free_bytes(device) / max(picture_bytes(backbone), 1)
+    device = backbone.w_avg.device
+    room = _SHARE * free_bytes(device)
+    if device.type == "cpu":
+        room = min(room, _CPU_ROOM)
     fits = 1
-    while 2 * fits <= room:
+    while 2 * fits <= min(room / max(picture_bytes(backbone), 1), _MOST):
         fits *= 2
-    return min(fits, most)
+    return min(fits, count)
 
 
 def free_bytes(device: torch.device) -> float:

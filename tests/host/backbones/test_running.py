@@ -96,10 +96,12 @@ def test_the_count_forgets_what_is_freed() -> None:
 def test_as_many_as_fit(tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny_backbone.backbone
     cost = running.picture_bytes(backbone)
-    for free, fits in ((0, 1), (2 * cost, 1), (5 * cost, 2), (15 * cost, 4), (1e15, 8)):
+    for free, fits in ((0, 1), (2 * cost, 1), (5 * cost, 2), (15 * cost, 4), (1e15, 32)):
         monkeypatch.setattr(running, "free_bytes", lambda device, free=free: free)
         assert running.pass_size(backbone, 100) == fits
         assert running.pass_size(backbone, 3) == min(3, fits)
+    monkeypatch.setattr(running, "_CPU_ROOM", 9 * cost)  # large pictures gain nothing from company
+    assert running.pass_size(backbone, 100) == 8
     backbone.chunk = 5
     assert running.pass_size(backbone, 100) == 5
     monkeypatch.setattr(running, "free_bytes", lambda device: pytest.fail("one picture needs no measuring"))
