@@ -40,6 +40,7 @@ EXTRAS = {
         "mypy>=1.11",
         "types-PyYAML>=6",
         "scipy>=1.11",
+        "scikit-image>=0.24",  # for the one photograph the tests know
     ],
 }
 EXTRAS["all"] = sorted({requirement for group in EXTRAS.values() for requirement in group})

@@ -12,17 +12,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
 from ganinv.decoding import decode
 from ganinv.errors import InputError, UsageError
 from ganinv.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -269,6 +270,8 @@ def hole_notes(hole: Bools) -> tuple[str, ...]:
 
 def to_tensor(pixels: Bytes) -> Tensor:
     """uint8 (H, W, 3) or (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1]."""
+    import torch  # not at the top: those who only read and write files do not wait for it
+
     batch = pixels[None] if pixels.ndim == 3 else pixels
     return from_levels(torch.tensor(batch).permute(0, 3, 1, 2).contiguous())
 
@@ -280,6 +283,8 @@ def to_uint8(images: Tensor) -> Bytes:
 
 def to_levels(images: Tensor) -> Tensor:
     """Float (N, 3, H, W), clamped to [-1, 1] -> uint8 of that shape, rounded, on the same device."""
+    import torch
+
     return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -25,9 +25,9 @@ def model_file(given: str | None, usual: str) -> Path:
     Raises:
         CheckpointError: no such file or name. PluginError: the package is not installed.
     """
-    from ganinv.store import stored_models
-
     if given is not None:
+        from ganinv.store import stored_models
+
         stored = {model.name: model.path for model in stored_models()}
         path = stored.get(given, Path(given).expanduser())
         if not path.is_file():

@@ -23,7 +23,8 @@ Blend = Literal["feather", "seamless"]
 BLENDS = ("feather", "seamless")
 _TAPER = 0.15  # of the square's side, along its edges, over which a difference fades out
 _HOLE_TAPER = 0.03  # the same for a hole that goes on beyond the square
-_LIKELY_OFFSET = 16.0  # levels by which the tones of a filling are off, the standard deviation
+_LIKELY_OFFSET = 40.0  # levels by which the tones of a filling are off, the standard deviation
+_SEEN = 0.02  # the least share of a ring that is near enough to speak
 _OFFSET_REACH = 0.2  # of the square's side, over which that falls to a third, away from the seam
 _PAD = 3  # pixels around what OpenCV's cloning is given
 Floats = npt.NDArray[Any]  # float32
@@ -167,31 +168,41 @@ def _with_filling(
     if blend == "seamless":
         filled = _cloned(filled, part, erased)
     else:
-        filled = filled + _seam_offset(part - filled, erased, warp)
+        filled = filled + _seam_offset(part, filled, erased, warp)
     if goes_on:
         filled = part + warp.fade(_HOLE_TAPER)[..., None] * (filled - part)
     return np.where(erased[..., None], filled, part)
 
 
-def _seam_offset(apart: Floats, erased: Bools, warp: _Warp) -> Floats:
+def _seam_offset(part: Floats, filled: Floats, erased: Bools, warp: _Warp) -> Floats:
     """What to add to the filling of a hole (H, W, 3), so that its tones meet the photo's along the seam.
 
-    `apart`, the photo less the filling, is known around the hole; from a ring there, about two pixels of the
-    crop wide, it is carried on smoothly into the hole.
+    Along the seam, the photo's mean just outside is compared with the filling's just inside, over a ring of
+    about two pixels of the crop each; from there the difference is carried on smoothly into the hole, and
+    fades.
     """
-    width = max(2, round(2 * warp.side / warp.size))
+    width = max(2, round(1.5 * warp.side / warp.size))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    near = cv2.dilate(erased.astype(np.uint8), kernel).astype(bool)
-    ring = near & ~erased & (warp.depth >= 0)
+    mask = erased.astype(np.uint8)
+    outer = cv2.dilate(mask, kernel).astype(bool) & ~erased & (warp.depth >= 0)
+    inner = erased & ~cv2.erode(mask, kernel).astype(bool)
+    (around, near), (own, within) = _means(part, outer, width), _means(filled, inner, width)
+    ring = inner & (near > _SEEN) & (within > _SEEN)
     if not ring.any():
-        return np.zeros_like(apart)
+        return np.zeros_like(part)
+    level = np.where(ring[..., None], around - own, 0)
     # where the two show different things, such as an edge a little aside, the difference is none of tone
-    share = np.maximum(cv2.GaussianBlur(ring.astype(np.float32), (0, 0), width), 1e-3)
-    level = cv2.GaussianBlur(np.where(ring[..., None], apart, 0), (0, 0), width) / share[..., None]
     weight = ring * np.exp(-np.square(level / _LIKELY_OFFSET).sum(2) / 2)
-    offset = _carried_on(np.where(ring[..., None], level, 0), np.maximum(weight, 1e-4 * ring))
-    within = cv2.distanceTransform(erased.astype(np.uint8), cv2.DIST_L2, 3) / (_OFFSET_REACH * warp.side)
-    return offset * np.exp(-within)[..., None]
+    offset = _carried_on(level, np.maximum(weight, 1e-4 * ring))
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / (_OFFSET_REACH * warp.side)
+    return offset * np.exp(-depth)[..., None]
+
+
+def _means(values: Floats, where: Bools, width: float) -> tuple[Floats, Floats]:
+    """Means of values (H, W, 3) over the near pixels of a ring, and how much of the ring is near, (H, W)."""
+    share = cv2.GaussianBlur(where.astype(np.float32), (0, 0), width)
+    total = cv2.GaussianBlur(np.where(where[..., None], values, 0), (0, 0), width)
+    return total / np.maximum(share, 1e-3)[..., None], share
 
 
 def _carried_on(values: Floats, weight: Floats) -> Floats:

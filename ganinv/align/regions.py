@@ -75,8 +75,8 @@ def part_hole(spec: str, face: Face, shape: tuple[int, int]) -> Bools:
     fixed = np.rint(hull * 16).astype(np.int32)  # OpenCV's sixteenths of a pixel
     cv2.fillPoly(canvas, [fixed], 1, shift=4)
     if name in _POINTS and face.layout == "ibug-68":
-        thickness = max(1, round(2 * _WIDER[name] * face.eye_distance))
-        cv2.polylines(canvas, [fixed], isClosed=True, color=1, thickness=thickness, shift=4)
+        away = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return np.asarray(away <= _WIDER[name] * face.eye_distance)
     return canvas > 0
 
 

@@ -113,7 +113,8 @@ def _alignment() -> dict[str, str]:
         found["dlib"] = missing if isinstance(cause, ModuleNotFoundError) else f"does not load: {cause}"
     spec = importlib.util.find_spec("face_recognition_models")
     places = list(spec.submodule_search_locations or ()) if spec else []
-    return found | {"landmark models": places[0] if places else missing}
+    other = "installed" if importlib.util.find_spec("face_alignment") else "not installed (optional)"
+    return found | {"landmark models": places[0] if places else missing, "face-alignment": other}
 
 
 def _models() -> dict[str, str]:

@@ -70,6 +70,7 @@ class EditSettings:
     sample: int | None
     keep_known: bool
     feather: int
+    change_only: bool
 
 
 @click.command("edit", short_help="Move inversions or pictures along directions (age, smile, ...).")
@@ -98,6 +99,11 @@ class EditSettings:
 @picture_options
 @photo_options
 @click.option(
+    "--change-only",
+    is_flag=True,
+    help="For --paste-back: add what the edit changed, not how far the generator is from the photo.",
+)
+@click.option(
     "--photo",
     type=click.Path(path_type=Path, exists=True),
     help="For --paste-back of saved inversions: the photo, or its folder; default: where it was.",
@@ -124,6 +130,7 @@ def command(
     align: bool,
     paste_back: bool,
     blend: Any,
+    change_only: bool,
     photo: Path | None,
     **asked: Any,
 ) -> None:
@@ -143,7 +150,9 @@ def command(
         )
     if feather and not keep_known:
         raise UsageError("--feather blends the known pixels that --keep-known pastes back: type both")
-    settings = EditSettings(directions, strengths, span, sample, keep_known, feather)
+    if change_only and not paste_back:
+        raise UsageError("--change-only says what --paste-back pastes: type both")
+    settings = EditSettings(directions, strengths, span, sample, keep_known, feather, change_only)
     faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
     photos = PhotoSettings(align, paste_back, blend, faces)
     pictures = PictureSettings(**asked)
@@ -158,7 +167,7 @@ def command(
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
     running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     options |= {**running, **pictures.to_json()}
-    options |= photos.to_json() if align or paste_back else {}
+    options |= {**photos.to_json(), "change_only": change_only} if align or paste_back else {}
     report = Report(as_json, [job.path for job in jobs], options)
     if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
         _note_unused(ctx, report)
@@ -271,13 +280,21 @@ class Editor:
         return lambda: written
 
     def _results(self, inversion: Inversion, backbone: Backbone) -> list[Result]:
-        """The edited crops as they are pasted: with --keep-known only what they fill the hole with."""
+        """The edited crops as they are pasted: with --keep-known only what they fill the hole with, with
+        --change-only the crop with what the edit changed in it.
+        """
+        import numpy as np
+
         from ganinv.align.photo import Result
 
         if not self.settings.strengths:
             return []
         chosen = inversion if self.settings.sample is None else inversion.sample(self.settings.sample)
         drawn = self._raw(chosen, backbone, self._chosen(backbone))
+        if self.settings.change_only:
+            change = drawn.astype(int) - self._raw(chosen, backbone, [])
+            crop, hole = chosen.working[0].permute(1, 2, 0).numpy(), chosen.hole[0, 0].bool().numpy()
+            drawn = np.where(hole[..., None], drawn, (crop + change).clip(0, 255).astype(np.uint8))
         return [Result(pixels, whole=not self.settings.keep_known) for pixels in drawn]
 
     def _photo_paths(self, job: Job, count: int) -> list[Path]:

@@ -119,7 +119,7 @@ def _alone(jobs: Sequence[Job], work: Callable[[Job], Outcome]) -> Iterator[Outc
 
 def _pooled(jobs: Sequence[Job], work: Callable[[Job], Outcome], workers: int) -> Iterator[Outcome]:
     """In order; no more than a few jobs a worker are under way, so that memory does not grow."""
-    context = multiprocessing.get_context("spawn")  # a fork would copy locks that PyTorch's threads hold
+    context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_in_worker)
     ahead: deque[Future[Outcome]] = deque()
     waiting = iter(jobs)
@@ -142,8 +142,7 @@ def _pooled(jobs: Sequence[Job], work: Callable[[Job], Outcome], workers: int) -
 def _in_worker() -> None:
     """One thread each, and Ctrl-C left to the parent."""
     import cv2
-    import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for a detector that brings PyTorch

@@ -109,6 +109,11 @@ def test_edit_of_photos_and_of_what_was_inverted_before(shown: Any) -> None:
     whole = shown.pixels(Path("edits/me-00-edit-photo.png"))
     assert (whole[~hole] != before[~hole]).any() and np.array_equal(whole[:5], before[:5])
 
+    nothing = ("--direction", "age", "--strength", 0, "--paste-back", "--change-only")
+    assert shown.edit("me.png", *shown.tiny[:2], *POINTS, *nothing).exit_code == 0
+    assert np.array_equal(shown.pixels(Path("edits/me-00-edit-photo.png")), before)  # an edit of 0 is none
+    refused(shown.edit(saved, *direction, "--change-only"), 2, "says what --paste-back pastes: type both")
+
     Path("me.png").rename("moved.png")
     refused(shown.edit(saved, *direction, "--paste-back"), 1, "the photo me.png is not at", "type --photo")
     assert shown.edit(saved, *direction, "--paste-back", "--photo", "moved.png").exit_code == 0
