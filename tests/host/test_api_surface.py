@@ -24,8 +24,8 @@ edit load_backbone load_direction load_directions load_method method_names open_
 read_directions render to_tensor to_uint8 write_png
 """
 PARTS = """
-Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Direction Discriminator
-DiscriminatorConfig Edit EqualConv2d EqualLinear GanInvError IRSEBody IRSEConfig Injection InputError
+Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Detector Direction Discriminator
+DiscriminatorConfig Edit EqualConv2d EqualLinear Face GanInvError IRSEBody IRSEConfig Injection InputError
 Inversion InversionMethod LayerwiseLinear Noise OutputError PluginError PublishedEncoder PyramidEncoder
 PyramidEncoderConfig Registry Synthesis UnknownNameError UsageError atomic_write backbone_record
 build_config bundled_models check_backbone check_device check_label composite embed find_model fit_array
