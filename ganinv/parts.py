@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ganinv.align.faces import Detector, Face
 from ganinv.backbones.base import Backbone, Injection, Noise, Synthesis
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.layers import EqualConv2d, EqualLinear, normalize_second_moment
@@ -70,12 +71,14 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ConfigError",
+    "Detector",
     "Direction",
     "Discriminator",
     "DiscriminatorConfig",
     "Edit",
     "EqualConv2d",
     "EqualLinear",
+    "Face",
     "GanInvError",
     "GuidedMethod",
     "IRSEBody",

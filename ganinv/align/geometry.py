@@ -37,6 +37,13 @@ class Preset:
     scale: float = 1.0
     down: float = 0.0
 
+    def __post_init__(self) -> None:
+        sizes = SMALLEST_SIZE <= self.size <= self.transform <= 4 * LARGEST_SIZE
+        if not (sizes and 0.1 <= self.scale <= 10 and abs(self.down) <= 1):
+            raise UsageError(
+                f"{self} is not possible: a crop has {SMALLEST_SIZE} to {LARGEST_SIZE} pixels a side"
+            )
+
     def at(self, size: int) -> Preset:
         """The preset for crops of another size, sampled as many times finer. Raises UsageError."""
         if not SMALLEST_SIZE <= size <= LARGEST_SIZE:

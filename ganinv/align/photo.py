@@ -69,6 +69,7 @@ def align_photo(
     picture, found = find_faces(path, detector, thorough=which != "largest")
     height, width = picture.pixels.shape[:2]
     shape, notes, faces = (height, width), list(picture.notes), []
+    missed: list[int] = []
     shared = None if mask is None else _photo_hole(mask, picture, shape, notes)
     for index, face in pick(found, which, shape):
         quad = face_quad(face.points, preset, face.layout)
@@ -79,13 +80,22 @@ def align_photo(
                 f"face {index} is {side(quad):.0f} px wide in the photo and {preset.size} px in the crop: "
                 "what is changed in it will look soft in the photo"
             )
-        hole = (
-            None if mask is None else _face_hole(mask, shared, face, quad, preset.size, shape, notes, index)
-        )
+        hole = None
+        if mask is not None:
+            hole = _face_hole(mask, shared, face, quad, preset.size, shape, notes, index)
+            if hole is None:  # nothing of this face is erased
+                missed.append(index)
+                continue
         empty = np.zeros((preset.size, preset.size), bool)
         inside = empty if hole is None else crop_hole(hole, quad, preset.size)
         record = FaceRecord(index, face, quad, None, hole)
         faces.append(AlignedFace(record, crop_face(picture.pixels, quad, preset), inside))
+    if missed and not faces:
+        raise InputError(
+            f"the mask erases nothing of face {missed[0]}: all of it lies outside the face's square; choose "
+            "another --face, or see --list"
+        )
+    notes += [f"the mask erases nothing of face {index}, which is left out" for index in missed]
     records = tuple(face.record for face in faces)
     told = None if mask is None else (mask.path.name if mask.path else mask.spec)
     sidecar = Sidecar(path, photo_digest(path), shape, preset, detector.about(), told, records)
@@ -164,8 +174,10 @@ def _face_hole(
     shape: tuple[int, int],
     notes: list[str],
     index: int,
-) -> Bools:
-    """A face's hole, within its square (or touching its bounds, which tells that it goes on)."""
+) -> Bools | None:
+    """A face's hole, within its square (or touching its bounds, which tells that it goes on); None where the
+    mask erases only what lies outside.
+    """
     if shared is not None:
         hole = shared
     elif is_region(mask.spec):
@@ -177,10 +189,7 @@ def _face_hole(
     if not total:
         notes.append("the mask erases nothing: plain inversion")
     elif not erased:
-        raise InputError(
-            f"the mask erases nothing of face {index}: all of it lies outside the face's square; choose "
-            "another --face, or see --list"
-        )
+        return None
     elif erased < 0.98 * total:
         notes.append(
             f"{1 - erased / total:.0%} of what the mask erases lies outside the square of face {index}, "

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ganinv.align.faces import Face, face_from_points
 from ganinv.align.geometry import Points, Preset, as_quad
-from ganinv.errors import InputError
+from ganinv.errors import InputError, UsageError
 from ganinv.files import write_bytes
 from ganinv.images import Bools
 
@@ -91,7 +91,7 @@ class Sidecar:
             )
         except OSError as cause:
             raise InputError(f"cannot read {path}: {cause.strerror or cause}") from cause
-        except (KeyError, TypeError, ValueError, InputError, AttributeError) as cause:
+        except (KeyError, TypeError, ValueError, InputError, UsageError, AttributeError) as cause:
             raise InputError(f"{path} is no sidecar of 'ganinv align', or it is damaged: {cause}") from cause
 
     def face(self, index: int) -> FaceRecord:

@@ -168,10 +168,13 @@ def test_masks_of_photos(two: Any) -> None:
         return align(two, "me.png", "--out", "out", "--mask", mask, *more)
 
     half = np.zeros((120, 160), np.uint8)
-    half[:, 80:] = 255
+    half[:, 90:] = 255
     two.mask("half.png", half, (160, 120))
     result = masked("half.png", "--face", 1)
     refused(result, 1, "the mask erases nothing of face 1: all of it lies outside the face's square")
+    result = masked("half.png", "--face", "all")
+    assert result.exit_code == 0 and "the mask erases nothing of face 1, which is left out" in result.stderr
+    assert [record.index for record in Sidecar.load(Path("out/me.align.json")).faces] == [0]
     result = masked("half.png")
     assert result.exit_code == 0
     assert "lies outside the square of face 0, and stays" in result.stderr

@@ -25,8 +25,8 @@ method_names morph open_picture plugin_reports read_directions reference_codes r
 write_png
 """
 PARTS = """
-Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Direction Discriminator
-DiscriminatorConfig Edit EqualConv2d EqualLinear GanInvError GuidedMethod IRSEBody IRSEConfig Injection
+Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Detector Direction Discriminator
+DiscriminatorConfig Edit EqualConv2d EqualLinear Face GanInvError GuidedMethod IRSEBody IRSEConfig Injection
 InputError Inversion InversionMethod LayerwiseLinear Noise OutputError PluginError PublishedEncoder
 PyramidEncoder PyramidEncoderConfig Registry Synthesis UnknownNameError UsageError atomic_write
 backbone_record build_config bundled_models check_backbone check_device check_label chunks composite embed

@@ -129,6 +129,7 @@ def test_damaged_records(tmp_path: Path, group: Any) -> None:
     damage += [
         whole | {"faces": [whole["faces"][0] | {"quad": [[0, 0]] * 4}]},
         whole | {"preset": {"odd": 1}},
+        whole | {"preset": whole["preset"] | {"size": 1 << 40}},
     ]
     for content in damage:
         path.write_text(json.dumps(content))
