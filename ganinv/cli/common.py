@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ganinv.method import InversionMethod
 
 INVERSION_SUFFIX = ".inversion.safetensors"
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm") + (
+    (".heic", ".heif", ".avif")  # where no decoder is installed, a folder of photos tells of those
+)
 
 _LINE_SECONDS = 10.0  # between lines of progress that go to a file
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _SHEET_TILE = 128
 _SHEET_COLUMNS = 8
 _OTHER_ENDS = ("-input.png", "-mask.png", INVERSION_SUFFIX, "-sheet.png")
+REPORT = "invert-report"
 _FEATHER = "Width in pixels of a soft edge inside the hole."
 
 
@@ -104,8 +105,13 @@ def command(
     options = {**settings.to_json(), "backbone": backbone, **running}
     options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
     share = shares.my_share()
-    jobs = [job for job in share.of(jobs) if not (skip_existing and _is_done(job, out, settings, raw, align))]
+    mine = share.of(jobs)
+    jobs = [job for job in mine if not (skip_existing and _is_done(job, out, settings, raw, align))]
     report = Report(as_json, [job.path for job in jobs], options)
+    if len(jobs) < len(mine):
+        report.note(f"{len(mine) - len(jobs)} of {len(mine)} pictures are done already and left out")
+    if share.count > 1:
+        shares.begin(share, out, REPORT)
 
     method = open_method(settings, open_generator(settings, backbone, **running), report)
     if align:
@@ -123,7 +129,7 @@ def command(
             report,
         )
     if share.count > 1:
-        shares.finish(share, out, "invert-report", report.to_json())
+        shares.finish(share, out, REPORT, report.to_json())
     report.finish(ctx)
 
 

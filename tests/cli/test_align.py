@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -247,7 +248,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "text.png").write_text("I am not a picture")
     whole = photo(folder / "whole.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "apple.heic.png").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(400))
+    (folder / "apple.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(400))
     buffer = io.BytesIO()
     Image.new("1", (20000, 20000)).save(buffer, "PNG")
     (folder / "huge.png").write_bytes(buffer.getvalue())
@@ -258,7 +259,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "empty.png": "is empty (0 bytes)",
         "text.png": "is not a picture that can be read",
         "cut.png": "is truncated or damaged",
-        "apple.heic.png": "is a HEIC picture, and no decoder is installed",
+        "apple.heic": "is a HEIC picture, and no decoder is installed",
         "huge.png": "is larger than 89 million pixels",
         "float.tif": "has floating-point pixels",
         "tiny.png": "lies beyond the photo of 10 x 10",
@@ -346,6 +347,48 @@ def test_no_face_and_a_face_at_the_border(bench: Any) -> None:
     (bench.folder / "edge.json").write_text(json.dumps(five(16, 5, 50)))
     result = bench.run("align", "edge.png", "--points", "edge.json", "--preset", "psp", "--out", "out")
     assert result.exit_code == 0 and "face 0 is cut by the border: only" in result.stderr
+
+
+def test_the_command_for_invert_goes_on_past_bad_photos(two: Any) -> None:
+    folder = two.folder / "photos"
+    folder.mkdir()
+    bad = bad_files(folder)
+    Path("points.json").write_text(json.dumps(five(16, 80, 50)))
+    arguments = (
+        "photos",
+        "--align",
+        "--points",
+        "points.json",
+        "--mask",
+        "part:nose",
+        "--paste-back",
+        "--json",
+    )
+    result = two.invert(*arguments)
+    assert result.exit_code == 1
+    assert {Path(failure["input"]).name for failure in two.printed(result)["failures"]} == set(bad)
+    assert Path("out/whole-00-photo.png").is_file() and Path("out/whole.align.json").is_file()
+
+
+def test_16_bits_come_back(two: Any) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (120, 160, 3)).astype(np.uint16)
+    Path("deep.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    Path("points.json").write_text(json.dumps(five(16, 80, 50)))
+    assert align(two, "deep.png", "--out", "out", "--mask", "box:75,55,12,9").exit_code == 0
+    Image.new("RGB", (32, 32), (9, 99, 199)).save("deep-00.png")
+    hole = np.zeros((120, 160), bool)
+    hole[55:64, 75:87] = True
+    Path("out/deep.png").rename("deep-01.png")
+    result = two.run("paste", "deep-00.png", "deep-01.png", "--sidecar", "out", "--out", "back")
+    assert result.exit_code == 0, result.stderr
+    after = cv2.imread("back/deep-00-photo.png", cv2.IMREAD_UNCHANGED)
+    assert (
+        after.dtype == np.uint16
+        and np.array_equal(after[:10], deep[:10])
+        and (after[hole] != deep[hole]).any()
+    )
+    same = cv2.imread("back/deep-01-photo.png", cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(same, deep)
 
 
 def test_skip_existing_redoes_what_is_not_whole_or_was_another(two: Any) -> None:
