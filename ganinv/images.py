@@ -31,8 +31,7 @@ Fit = Literal["refuse", "crop", "pad"]
 FITS = ("refuse", "crop", "pad")
 POLARITIES = ("erase-white", "keep-white")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-LARGEST_FILE = 1_000_000_000
-"""bytes; a picture of the most pixels that are taken has less"""
+LARGEST_FILE = 1_000_000_000  # bytes; a picture of the most pixels that are taken has less
 
 
 @dataclass(frozen=True, eq=False)

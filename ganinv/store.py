@@ -85,13 +85,7 @@ def add_model(
         source = str(given.resolve())
     try:
         kinds, digest = _contents(path)
-        facts = {
-            "kinds": kinds,
-            "file": path.name,
-            "sha256": digest,
-            "licence": licence,
-            "origin": source,
-        }
+        facts = {"kinds": kinds, "file": path.name, "sha256": digest, "licence": licence, "origin": source}
         write_bytes(path.with_suffix(".json"), json.dumps(facts, indent=2).encode())
     except BaseException:
         path.unlink(missing_ok=True)

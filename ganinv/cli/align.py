@@ -120,7 +120,8 @@ def command(
         report.note(f"process {share.rank} of {share.count}: {len(jobs)} of {len(everything)} photos")
     if jobs:
         open_detector(faces)  # what is not installed is told once, before any work
-        run_folder(jobs, partial(align_one, settings), report, workers or default_workers(len(jobs)))
+        several = workers or default_workers(len(jobs), share.count)
+        run_folder(jobs, partial(align_one, settings), report, several)
     if many and shares.finish(share, out, REPORT, report.to_json()) is None:
         report.note(f"this share is done; the last process to end writes {out / REPORT}.json")
     report.finish(ctx)

@@ -53,10 +53,10 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def default_workers(inputs: int) -> int:
-    """As many as there are cores, and one for few inputs."""
+def default_workers(inputs: int, processes: int = 1) -> int:
+    """As many as there are cores for each of a launch's processes, and one for few inputs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if inputs <= _FEW else max(1, min(cores, inputs // 4))
+    return 1 if inputs <= _FEW else max(1, min(cores // processes, inputs // 4))
 
 
 def attempt(work: Callable[[Job], Outcome], job: Job) -> Outcome:
