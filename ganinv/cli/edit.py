@@ -25,15 +25,10 @@ from ganinv.cli.common import (
     refuse_overwriting,
     run_jobs,
 )
+from ganinv.cli.edit_photos import edit_photo, paste_saved
 from ganinv.cli.faces import FaceSettings, photo_options
 from ganinv.cli.photos import (
-    SIDECAR_SUFFIX,
     PhotoSettings,
-    alignment,
-    open_faces,
-    open_recorded,
-    paste_photos,
-    record_of,
 )
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -50,7 +45,6 @@ from ganinv.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganinv.align.photo import Result
     from ganinv.api import Backbone, Edit, Inversion, InversionMethod, OpenedPicture
 
 _LONGEST_STRIP = 99
@@ -247,67 +241,22 @@ class Editor:
     def run(self, job: Job, found: Inversion | OpenedPicture | None) -> Callable[[], list[Path]]:
         """Edits one inversion, picture or photo; what it returns writes the files and gives their paths."""
         if found is None:
-            return self._run_photo(job)
+            written = edit_photo(self, job)
+            return lambda: written
         inversion, backbone = self._inversion(job, found)
-        drawn = self._edit(job, inversion, backbone)
+        drawn = self.edit(job, inversion, backbone)
         if not self.photos.paste_back:
-            return lambda: _write(drawn)
-        sidecar, index = record_of(inversion, job.path)
-        changed = [{index: result} for result in self._results(inversion, backbone)]
-        paths = self._photo_paths(job, len(changed))
-        picture = open_recorded(sidecar, self.photo)
-        written = _write(drawn) + paste_photos(picture, sidecar, changed, paths, self.photos.blend)
+            return lambda: write_all(drawn)
+        written = write_all(drawn) + paste_saved(self, job, inversion, backbone)
         return lambda: written
 
-    def _run_photo(self, job: Job) -> Callable[[], list[Path]]:
-        """Inverts and edits the faces of one photo, and pastes each sample back if asked."""
-        method = self.method()
-        self.edits(method.backbone)  # a wrong name is told before the photo is searched
-        aligned, faces = open_faces(job, method, self.pictures, self.photos, self.report)
-        drawn: dict[Path, np.ndarray] = {}
-        samples: list[dict[int, Result]] = []
-        for face in faces:
-            kept = alignment(job, face.index)
-            inversion = self._inverted(face.job, face.opened, alignment=kept)
-            drawn |= self._edit(face.job, inversion, method.backbone)
-            results = self._results(inversion, method.backbone) if self.photos.paste_back else []
-            samples = samples or [{} for _ in results]
-            for changed, result in zip(samples, results, strict=True):
-                changed[face.index] = result
-        paths = self._photo_paths(job, len(samples))
-        written = [aligned.sidecar.save(self.out / f"{job.name}{SIDECAR_SUFFIX}"), *_write(drawn)]
-        written += paste_photos(aligned.picture, aligned.sidecar, samples, paths, self.photos.blend)
-        return lambda: written
-
-    def _results(self, inversion: Inversion, backbone: Backbone) -> list[Result]:
-        """The edited crops as they are pasted: with --keep-known only what they fill the hole with, with
-        --change-only the crop with what the edit changed in it.
-        """
-        import numpy as np
-
-        from ganinv.align.photo import Result
-
-        if not self.settings.strengths:
-            return []
-        chosen = inversion if self.settings.sample is None else inversion.sample(self.settings.sample)
-        drawn = self._raw(chosen, backbone, self._chosen(backbone))
-        if self.settings.change_only:
-            change = drawn.astype(int) - self._raw(chosen, backbone, [])
-            crop, hole = chosen.working[0].permute(1, 2, 0).numpy(), chosen.hole[0, 0].bool().numpy()
-            drawn = np.where(hole[..., None], drawn, (crop + change).clip(0, 255).astype(np.uint8))
-        return [Result(pixels, whole=not self.settings.keep_known) for pixels in drawn]
-
-    def _photo_paths(self, job: Job, count: int) -> list[Path]:
-        first = self.settings.sample or 0
-        return [self.out / f"{job.name}-{first + index:02d}-edit-photo.png" for index in range(count)]
-
-    def _edit(self, job: Job, inversion: Inversion, backbone: Backbone) -> dict[Path, np.ndarray]:
+    def edit(self, job: Job, inversion: Inversion, backbone: Backbone) -> dict[Path, np.ndarray]:
         """The files of an edited inversion and their pixels."""
         if self.settings.sample is not None:
             inversion = inversion.sample(self.settings.sample)
         drawn: dict[Path, np.ndarray] = {}
         if self.settings.strengths:
-            edited = self._draw(inversion, backbone, self._chosen(backbone))
+            edited = self._draw(inversion, backbone, self.chosen(backbone))
             drawn |= self._named_files(job, inversion, "edit", list(edited))
         if self.settings.strip is not None:
             strips = self._strips(inversion, backbone, self.settings.strip)
@@ -327,9 +276,9 @@ class Editor:
             return found, backbone
         method = self.method()
         self.edits(method.backbone)  # a wrong name is told before the picture is inverted
-        return self._inverted(job, found), method.backbone
+        return self.inverted(job, found), method.backbone
 
-    def _inverted(self, job: Job, opened: OpenedPicture, **kept: Any) -> Inversion:
+    def inverted(self, job: Job, opened: OpenedPicture, **kept: Any) -> Inversion:
         """The inversion of an opened picture; `kept` goes into its options."""
         method, kept = self.method(), {"precision": self.running["precision"], **kept}
         inversion = invert_opened(method, opened, self.pictures, self.report, **kept)
@@ -366,7 +315,7 @@ class Editor:
                 )
         return edits
 
-    def _chosen(self, backbone: Backbone) -> list[tuple[Edit, float]]:
+    def chosen(self, backbone: Backbone) -> list[tuple[Edit, float]]:
         """The directions with their strengths; empty where only a strip is asked for."""
         return list(zip(self.edits(backbone), self.settings.strengths, strict=False))
 
@@ -376,10 +325,10 @@ class Editor:
         """The edited pictures, uint8 (N * K, H, W, 3)."""
         import numpy as np
 
-        from ganinv.api import composite
+        from ganinv.api import composite, edit, render, to_uint8
         from ganinv.images import middle
 
-        drawn = self._raw(inversion, backbone, edits)
+        drawn = to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
         rows, columns = middle(drawn.shape[1], inversion.content)
         if not self.settings.keep_known:
             return drawn[:, rows, columns]
@@ -387,14 +336,6 @@ class Editor:
         working = np.repeat(inversion.working.permute(0, 2, 3, 1).cpu().numpy(), count, axis=0)
         hole = np.repeat(inversion.hole[:, 0].bool().cpu().numpy(), count, axis=0)
         return composite(drawn, working, hole, self.settings.feather)[:, rows, columns]
-
-    def _raw(
-        self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[Edit, float]]
-    ) -> np.ndarray:
-        """The generator's edited pictures, uint8 (N * K, H, W, 3)."""
-        from ganinv.api import edit, render, to_uint8
-
-        return to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
 
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]
@@ -407,7 +348,7 @@ class Editor:
 
         from ganinv.images import sheet
 
-        chosen = self._chosen(backbone)
+        chosen = self.chosen(backbone)
         strengths = np.linspace(span[0], span[1], span[2]).tolist()
         rows = []
         for row, varied in enumerate(self.edits(backbone)):
@@ -429,7 +370,7 @@ class Editor:
         return files
 
 
-def _write(files: Mapping[Path, np.ndarray]) -> list[Path]:
+def write_all(files: Mapping[Path, np.ndarray]) -> list[Path]:
     """Writes the pictures; returns their paths."""
     from ganinv.api import write_png
 
