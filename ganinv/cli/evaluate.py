@@ -70,7 +70,7 @@ _NEEDED = ("torchmetrics", "sklearn", "matplotlib", "markdown")
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="--out of an earlier run to print as a row beside this one; repeatable.",
+    help="--out of an earlier run to print as a column beside this one; repeatable.",
 )
 @click.option("--fresh", is_flag=True, help="Discard measurements of another run in --out.")
 @machine_options

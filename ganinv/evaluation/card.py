@@ -39,7 +39,8 @@ DEFINITIONS = {
     ),
     "edits": (
         "raw output of the first sample, strength either way; moves in deviations of the truths' readings; "
-        "pictures within half a deviation of the asked end (1 or 99 % of the truths) left out"
+        "pictures within half a deviation of the asked end (1 or 99 % of the truths) left out; the largest "
+        "other move is of a direction's attribute, for one sign of the edit"
     ),
     "calibration": (
         "hole: pixels that change by over 1/255 as the attribute alone is swept, widened by 2; composites' "

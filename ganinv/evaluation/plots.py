@@ -74,7 +74,7 @@ def _by_size(groups: Mapping[str, Any], path: Path) -> Path:
             range(len(shown)), [f["value"] for f in shown.values()], yerr=_errors(list(shown.values())),
             fmt="o-", capsize=3, color="#35608d",
         )  # fmt: skip
-        axes.set_xticks(range(len(shown)), [name.replace(" to ", "\n") for name in shown], fontsize=7)
+        axes.set_xticks(range(len(shown)), [name.replace(" to ", "\nto ") for name in shown], fontsize=7)
         axes.set_title(title, fontsize=8)
         axes.tick_params(axis="y", labelsize=7)
         axes.grid(alpha=0.3)
@@ -84,12 +84,13 @@ def _by_size(groups: Mapping[str, Any], path: Path) -> Path:
 def _attributes(attributes: Mapping[str, Any], path: Path) -> Path:
     shown = {name: f["correlation"] for name, f in attributes.items() if _told(f["correlation"])}
     names = sorted(shown, key=lambda name: -shown[name]["value"])
-    figure = _figure(9, 2.8)
+    figure = _figure(11, 3)
     axes = figure.subplots()
     found = [shown[name] for name in names]
     axes.bar(names, [f["value"] for f in found], yerr=_errors(found), color="#7a9cc6", capsize=2)
     axes.set_ylabel("correlation")
-    axes.tick_params(axis="x", rotation=90, labelsize=6)
+    axes.tick_params(axis="x", rotation=90, labelsize=7)
+    axes.margins(x=0.01)
     return _save(figure, path)
 
 

@@ -59,7 +59,6 @@ def markdown(report: Mapping[str, Any], pictures: Mapping[str, Mapping[str, str]
         "By size of the hole": ("by_hole_size", lambda x: tables.groups_table(x, "hole")),
         "Hidden attributes": ("calibration", tables.calibration_table),
         "Edits": ("edits", tables.edits_table),
-        "Attributes": ("attributes", tables.attributes_table),
     }
     for title, (key, make) in sections.items():
         if report.get(key):
@@ -68,6 +67,8 @@ def markdown(report: Mapping[str, Any], pictures: Mapping[str, Mapping[str, str]
         lines += ["", f"## {heading}", ""]
         for title, path in found.items():
             lines += [f"**{title}**", "", f"![{title}]({path})", ""]
+    if report.get("attributes"):  # long, so after the pictures
+        lines += ["", "## Attributes", "", *tables.attributes_table(report["attributes"]), ""]
     lines += ["## Protocol", "", "Every choice that moves a number:", "", "```json"]
     return "\n".join([*lines, json.dumps(card, indent=1), "```", ""])
 

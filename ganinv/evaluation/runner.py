@@ -126,6 +126,9 @@ def _measured(bench: Bench, parts: Parts, progress: Progress | None) -> dict[str
             names = list(bench.instruments.edits)
             report["edits"] = summary.edits(measured, names, judge.column, replicates=replicates)
             report["figures"] |= summary.of_all_edits(measured, names, judge.column, replicates=replicates)
+    if progress is not None:
+        progress("figures and intervals", 1, 1)
+    if judge is not None:
         report["calibration"] = _calibrations(bench, judge, parts, own["read"], progress)
     return report
 

@@ -194,6 +194,9 @@ def edits(
 ) -> dict[str, dict[str, Any]]:
     """For each direction: accuracy (share moved the asked way), own move and largest move of another
     direction's attribute (s.d.), which one, identity kept, and how many were left out (already at the end).
+
+    The own move is the mean over both signs. Others are looked at for each sign alone: what an edit does
+    both ways (less smile, whether older or younger) would cancel in the mean.
     """
     there = np.isfinite(measured["edited"]).all(axis=(1, 2, 3))
     before, after = measured["read_raw"][there, 0], measured["edited"][there]
@@ -207,17 +210,20 @@ def edits(
         asked, moves = np.stack([a for a, _ in pairs]), np.stack([m for _, m in pairs])  # [2, N], [2, N, A]
         usable = np.isfinite(asked).sum(0).astype(np.float64)
 
-        def moved(attribute: int, moves: np.ndarray = moves, usable: np.ndarray = usable) -> Estimate:
-            return ratio_interval(np.nansum(moves[:, :, attribute], 0), usable, replicates=replicates)
-
-        others = {other: moved(c) for other, c in columns.items() if other != name}
+        own = np.nansum(moves[:, :, columns[name]], 0)
+        others = {
+            (other, s): mean_interval(sign * moves[s, :, c], replicates=replicates)
+            for other, c in columns.items()
+            for s, sign in enumerate(SIGNS)
+            if other != name and np.isfinite(asked[s]).any()
+        }
         worst = max(others, key=lambda other: abs(others[other].value), default=None)
         found[name] = {
             "accuracy": ratio_interval(np.nansum(asked, 0), usable, replicates=replicates),
             "left_out": int(asked.size - usable.sum()),
-            "own_move": moved(columns[name]),
+            "own_move": ratio_interval(own, usable, replicates=replicates),
             "worst_other": others[worst] if worst else None,
-            "which": worst,
+            "which": f"{worst[0]}, at {SIGNS[worst[1]]:+d}" if worst else None,
             "identity": mean_interval(measured["edit_identity"][there, d].mean(1), replicates=replicates),
         }
     return found

@@ -23,7 +23,8 @@ def number(figure: Figure | None) -> str:
     if low is None or high is None:
         return f"{value:.4g}"
     digits = _digits(high - low, value)
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    told = [f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high)]  # + 0.0: no "-0.00"
+    return f"{told[0]} ({told[1]} to {told[2]})"
 
 
 def _digits(width: float, value: float) -> int:
@@ -34,9 +35,14 @@ def _digits(width: float, value: float) -> int:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table as lines."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+    """A Markdown table as lines, its columns in line."""
+    rows = list(rows)
+    widths = [max(3, *(len(row[i]) for row in (head, *rows))) for i in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    return [line(head), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)]
 
 
 def figures_table(figures: Mapping[str, Figure]) -> list[str]:
@@ -130,7 +136,7 @@ def calibration_table(calibration: Mapping[str, Mapping[str, Any]]) -> list[str]
 
 
 def comparison(reports: Mapping[str, Mapping[str, Any]], keys: Sequence[str] = ROWS) -> list[str]:
-    """Reports of one protocol as rows, by name.
+    """Reports of one protocol side by side: a column each, a row for each figure.
 
     Raises:
         UsageError: two that were not measured on the same pictures, holes and networks.
@@ -145,5 +151,5 @@ def comparison(reports: Mapping[str, Mapping[str, Any]], keys: Sequence[str] = R
                 f"{names[0]} and {name} do not compare: they differ in {', '.join(apart) or 'their protocol'}"
             )
     shown = [key for key in keys if any(key in report["figures"] for report in reports.values())]
-    rows = [[name, *(number(r["figures"].get(key)) for key in shown)] for name, r in reports.items()]
-    return table(["row", *(FIGURES[key].title for key in shown)], rows)
+    rows = [[FIGURES[key].title, *(number(r["figures"].get(key)) for r in reports.values())] for key in shown]
+    return table(["figure", *names], rows)

@@ -55,6 +55,8 @@ def bootstrap(
     if not all(counts):
         return Estimate(math.nan, math.nan, math.nan, 0)
     value = float(statistic(*(np.ones((1, count)) for count in counts))[0])
+    if min(counts) < 2:  # drawn again it is always the same: no interval, not one of no width
+        return Estimate(value, math.nan, math.nan, counts[0])
     rows = max(1, _CELLS // max(counts))
     sets = (_resamples(count, replicates, rows, seed + i) for i, count in enumerate(counts))
     found = np.concatenate([statistic(*weights) for weights in zip(*sets, strict=True)])

@@ -138,7 +138,8 @@ def test_rows_compare_only_on_one_protocol(fake_backbone: Any, tmp_path: Path) -
         for name in ("mean-colour", "diffusion")
     )
     lines = comparison({"mean": first, "diffusion": second}, keys=("psnr", "jump"))
-    assert len(lines) == 4 and lines[2].startswith("| mean | 10") and "colour jump" in lines[0]
+    assert lines[0].split() == ["|", "figure", "|", "mean", "|", "diffusion", "|"] and len(lines) == 4
+    assert lines[2].startswith("| PSNR of raw visible pixels, dB | 10") and "colour jump" in lines[3]
     other = evaluate(filler("diffusion"), settings(seed=2), tmp_path / "other", backbone=fake_backbone)
     with pytest.raises(
         UsageError, match=r"mean and other do not compare: they differ in .*mask_sha256.* seed"

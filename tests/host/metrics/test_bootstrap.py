@@ -30,6 +30,11 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert nothing.count == 0 and nothing.to_json() == {"value": None, "low": None, "high": None, "count": 0}
 
 
+def test_one_picture_has_no_interval() -> None:
+    found = mean_interval(np.array([5.0]))
+    assert found.to_json() == {"value": 5.0, "low": None, "high": None, "count": 1}
+
+
 def test_a_ratio_is_one_of_sums() -> None:
     under = np.array([1.0, 2.0, 5.0])
     found = ratio_interval(2 * under, under)
