@@ -31,8 +31,9 @@ EXTRAS = {
     "align": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     "train": ["lightning-fabric>=2.4", "scikit-learn>=1.4", "tensorboard>=2.16"],
     "evaluate": ["markdown>=3.5", "matplotlib>=3.8", "scikit-learn>=1.4", "torchmetrics>=1.4"],
-    "app": ["gradio>=5"],
+    "app": ["gradio>=6.20"],
     "test": [
+        "playwright>=1.48",
         "pytest>=8",
         "pytest-timeout>=2.3",
         "hypothesis>=6.100",
@@ -78,7 +79,7 @@ setup(
     packages=packages(),
     package_data={
         "ganinv_ops": ["csrc/*", "py.typed"],
-        "ganinv": ["bundled/*.safetensors", "configs/*.yaml", "py.typed"],
+        "ganinv": ["app/*.css", "app/*.html", "app/*.js", "bundled/*.safetensors", "configs/*.yaml", "py.typed"],
         "plugin_ganinpaint": ["bundled/*.safetensors", "configs/*.yaml", "py.typed"],
     },
     install_requires=INSTALL,

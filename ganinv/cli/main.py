@@ -29,6 +29,7 @@ COMMANDS = {
     "morph": ("ganinv.cli.morph:command", "Go from one completion to another in steps."),
     "align": ("ganinv.cli.align:command", "Find faces in photos and cut them out upright."),
     "paste": ("ganinv.cli.paste:command", "Put changed crops back into their photos."),
+    "app": ("ganinv.cli.app:command", "Open the page: erase by hand, pick a filling, move a slider."),
     "portraits": ("ganinv.cli.portraits:command", "Draw portraits with their attributes and landmarks."),
     "evaluate": ("ganinv.cli.evaluate:command", "Measure a method: quality, diversity, edits, calibration."),
     "train": ("ganinv.cli.train:command", "Train a method on a backbone."),

@@ -1,0 +1,1 @@
+"""The web page and its HTTP API: `ganinv app`. Only `page`, `endpoints` and `server` import Gradio."""

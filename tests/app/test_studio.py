@@ -1,0 +1,182 @@
+"""The page's operations without the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganinv import images
+from ganinv.api import Inversion, load_method, open_picture
+from ganinv.app import downloads
+from ganinv.app.examples import examples
+from ganinv.app.limits import Deadline, Limits
+from ganinv.app.studio import FillSettings, Studio
+from ganinv.app.work import Work
+from ganinv.errors import CheckpointError, InputError, UnknownNameError, UsageError
+from ganinv.portraits.crowd import Person, crowd
+
+
+def erased(studio: Studio, portrait: Path) -> Work:
+    hole = np.zeros((128, 128), bool)
+    hole[60:100, 30:100] = True
+    return studio.open(portrait).erased(hole)
+
+
+def filled(studio: Studio, portrait: Path, count: int = 3, **settings: object) -> Work:
+    *_, work = studio.fill(erased(studio, portrait), FillSettings(count, **settings))  # type: ignore[arg-type]
+    return work
+
+
+def test_fillings_keep_known_pixels_and_differ(studio: Studio, portrait: Path) -> None:
+    work = filled(studio, portrait)
+    known, original = ~work.crop_hole, np.asarray(Image.open(portrait))
+    assert len(work.fillings) == 3
+    for filling in work.fillings:
+        assert np.array_equal(filling.shown[known], original[known])
+    first, second, third = (filling.shown[work.crop_hole].astype(int) for filling in work.fillings)
+    assert min(abs(first - second).max(), abs(second - third).max()) > 3
+
+
+def test_fillings_are_those_of_the_command_line(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    work = filled(studio, portrait, count=3, seed=5, truncation=0.8)
+    path = downloads.write(studio, work, "mask", tmp_path)
+    opened = open_picture(portrait, 64, mask=path)
+    method = load_method("diverse-inpaint")
+    expected = method.invert(opened.image, opened.hole, samples=3, seed=5, truncation=0.8)
+    drawn = images.to_uint8(method.render(expected)[0])
+    for index, filling in enumerate(work.fillings):
+        assert filling.inversion.seeds == expected.seeds[index : index + 1]
+        assert abs(filling.raw.astype(int) - drawn[index].astype(int)).max() <= 1
+
+
+def test_more_goes_on_where_the_first_ended(studio: Studio, portrait: Path) -> None:
+    *_, work = studio.fill(filled(studio, portrait, count=3), FillSettings(2))
+    whole = filled(studio, portrait, count=5)
+    assert [f.label for f in work.fillings] == ["0", "1", "2", "3", "4"]
+    for one, other in zip(work.fillings, whole.fillings, strict=True):
+        assert abs(one.raw.astype(int) - other.raw.astype(int)).max() <= 1
+
+
+def test_no_diversity_makes_all_alike(studio: Studio, portrait: Path) -> None:
+    first, second = filled(studio, portrait, count=2, diversity=0.0).fillings
+    assert abs(first.raw.astype(int) - second.raw.astype(int)).max() <= 1
+
+
+def test_a_reference_decides_in_its_layers(studio: Studio, portrait: Path) -> None:
+    other = examples(studio.backbone)[1].picture.pixels
+    plain, guided = filled(studio, portrait), filled(studio, portrait, reference=other, layers=("fine",))
+    alike = filled(studio, portrait, reference=other)
+    assert not np.array_equal(plain.fillings[0].raw, guided.fillings[0].raw)
+    assert abs(alike.fillings[0].raw.astype(int) - alike.fillings[1].raw.astype(int)).max() <= 1
+    assert guided.fillings[0].inversion.options["layers"] == "fine"
+
+
+def test_edits_move_the_kept_filling_and_go_back(studio: Studio, portrait: Path) -> None:
+    work = studio.keep(filled(studio, portrait), 1)
+    older = studio.edit(work, {"age": 2.0, "smile": 0.0})
+    assert older.edits == {"age": 2.0} and not np.array_equal(studio.result(older), studio.result(work))
+    only = studio.edit(work, {"age": 2.0}, keep_known=True)
+    known = ~work.crop_hole
+    assert np.array_equal(studio.result(only)[known], work.crop[known])
+    assert not np.array_equal(studio.result(only), studio.result(work))
+    assert np.array_equal(studio.result(studio.edit(older, {"age": 0.0})), studio.result(work))
+
+
+def test_inversion_is_opened_again_as_it_stood(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    work = studio.edit(studio.keep(filled(studio, portrait), 2), {"age": 1.0}, keep_known=True)
+    path = downloads.write(studio, work, "inversion", tmp_path)
+    again = studio.reopen(path)
+    assert np.array_equal(again.crop, work.crop) and np.array_equal(again.crop_hole, work.crop_hole)
+    assert again.kept == 0
+    assert abs(studio.result(again).astype(int) - studio.result(work).astype(int)).max() <= 1
+
+
+def test_photo_changes_in_the_hole_only(studio: Studio, tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="needs the extra `align`")
+    pixels, _ = crowd((420, 620), [Person(3, 330, 180, 210), Person(8, 260, 470, 210, 10)])
+    path = tmp_path / "two.png"
+    Image.fromarray(pixels).save(path)
+    work = studio.open(path)
+    assert [frame.label for frame in work.frames] == ["face 1", "face 2", "middle of the picture"]
+    work = studio.choose(work, 1)
+    assert studio.clicks(work)[0] == "eyes"
+    work = work.erased(studio.shape_hole(work, "eyes", 256))
+    *_, work = studio.fill(work, FillSettings(1))
+    photo = studio.photo(studio.keep(work, 0))
+    changed = (photo.colours != pixels).any(axis=2)
+    assert changed.any() and not changed[~work.hole].any()
+    rows, columns = np.nonzero(work.hole)
+    assert abs(columns.mean() - 470) < 40 and rows.mean() < 260  # the eyes of the second person
+
+
+def test_half_shapes_need_no_face(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((90, 120, 3), 120, np.uint8)).save(path)
+    work = studio.open(path)
+    assert [frame.label for frame in work.frames] == ["middle of the picture"]
+    assert "eyes" not in studio.clicks(work)
+    assert studio.shape_hole(work, "half-left", 100)[:, :50].all()
+    with pytest.raises(InputError, match="no face was found here, so its eyes cannot be erased"):
+        studio.shape_hole(work, "eyes", 100)
+    with pytest.raises(UnknownNameError, match="unknown shape 'ears'"):
+        studio.shape_hole(work, "ears", 100)
+
+
+def test_what_cannot_be_done_is_told(studio: Studio, portrait: Path) -> None:
+    opened = studio.open(portrait)
+    with pytest.raises(InputError, match="nothing is erased yet"):
+        list(studio.fill(opened, FillSettings(2)))
+    with pytest.raises(UsageError, match="9 fillings were asked for; ask for 1 to 8"):
+        list(studio.fill(erased(studio, portrait), FillSettings(9)))
+    work = filled(studio, portrait, count=8)
+    *_, work = studio.fill(work, FillSettings(8))
+    with pytest.raises(UsageError, match="16 fillings are there and 16 are kept"):
+        list(studio.fill(work, FillSettings(1)))
+    with pytest.raises(UsageError, match="no filling 16"):
+        studio.keep(work, 16)
+    with pytest.raises(UsageError, match="pick a filling first"):
+        studio.edit(work, {"age": 1.0})
+    kept = studio.keep(work, 0)
+    with pytest.raises(UnknownNameError, match="unknown direction 'agee'; did you mean 'age'"):
+        studio.edit(kept, {"agee": 1.0})
+    with pytest.raises(UsageError, match="age 11: strengths go from -10"):
+        studio.edit(kept, {"age": 11.0})
+    with pytest.raises(UsageError, match="age nan"):
+        studio.edit(kept, {"age": float("nan")})
+    with pytest.raises(UsageError, match="truncation and diversity go from 0 to 1"):
+        FillSettings(truncation=1.5)
+    with pytest.raises(UnknownNameError, match="unknown layer group 'top'"):
+        FillSettings(layers=("top",))
+    with pytest.raises(UsageError, match="seed -1 is not possible"):
+        FillSettings(seed=-1)
+    with pytest.raises(UsageError, match="no face 7"):
+        studio.choose(opened, 7)
+
+
+def test_limits_hold(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.new("L", (2000, 1500)).save(large)
+    with pytest.raises(InputError, match="3 megapixels; this page takes up to 2"):
+        studio.open(large)
+    with pytest.raises(UsageError, match="longer than the 0 seconds of a request"):
+        Deadline(0).check()
+    slow = Studio(studio.method, replace(Limits(), seconds=0.0), stored=False)
+    with pytest.raises(UsageError, match="longer than the 0 seconds"):
+        list(slow.fill(erased(studio, portrait), FillSettings(4)))
+
+
+def test_what_is_no_inversion_is_told(studio: Studio, portrait: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"portrait\.png"):
+        studio.reopen(portrait)
+
+
+def test_joined_inversion_holds_all(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    work = filled(studio, portrait, count=3)
+    studio.joined(work).save(tmp_path / "all.inversion.safetensors")
+    again = Inversion.load(tmp_path / "all.inversion.safetensors")
+    assert again.samples == 3 and again.seeds == tuple(f.inversion.seeds[0] for f in work.fillings)
+    assert len(studio.reopen(tmp_path / "all.inversion.safetensors").fillings) == 3
