@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate, one_hot
 from ganinv.parts import Backbone, InputError, embed, fit_shape, free_form_batch, middle, read_picture, resize
 
 from .edits import Edits
+from .hidden import ToldEntries
 from .settings import HoleSettings, TrainConfig
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -70,6 +71,7 @@ class Sampler:
         self.backbone, self.config, self.count = backbone, config, batch
         self.generator, self.bank, self.edits = generator, reals, edits
         self.device = backbone.w_avg.device
+        self.told = ToldEntries(backbone) if config.data.hidden_codes > 0 else None
 
     @torch.no_grad()
     def draw(self) -> Batch:
@@ -78,11 +80,19 @@ class Sampler:
         is_real = self._chance(n, self.config.data.real_fraction if self.bank is not None else 0.0)
         labels = self._labels(n)
         w_true = self.codes(n, labels)
+        z, agrees = None, torch.zeros_like(is_real)
+        if self.told is not None:
+            z = torch.randn(n, self.backbone.z_dim, generator=self.generator).to(self.device)
+            agrees = self._chance(n, self.config.data.hidden_codes) & ~is_real
+            w_true = torch.where(agrees[:, None, None], self.backbone.map(z, labels), w_true)
         image = self._images(w_true, is_real)
         size, content = self.backbone.resolution, self.config.content
         holes = draw_holes(n, size, self.config.holes, self.generator, content)
         visible = 1 - holes.to(self.device)
         w_rand, where = self._passes(w_true, visible, is_real)
+        if z is not None:
+            w_rand[-n:][agrees] = self._agreeing(z, visible, labels)[agrees]
+            where[-n:][agrees] = 1
         passes = len(w_rand) // n
         targets, target_of, edit = image, torch.arange(n, device=self.device).repeat(passes), None
         if self.edits is not None:
@@ -132,6 +142,12 @@ class Sampler:
         kept = self._layer_ranges(len(w_true)) & ~is_real[:, None]
         partial = torch.where(kept[:, :, None], w_true, fresh)
         return torch.cat([full, partial]), torch.cat([full_where, visible])
+
+    def _agreeing(self, z: Tensor, visible: Tensor, labels: Tensor | None) -> Tensor:
+        """Codes (N, num_ws, w_dim) of fresh z that agree with `z` in what the visible part does not tell."""
+        assert self.told is not None
+        fresh = torch.randn(z.shape, generator=self.generator).to(self.device)
+        return self.backbone.map(torch.where(self.told(visible), fresh, z), labels)
 
     def _layer_ranges(self, count: int) -> Tensor:
         """Layers (count, num_ws) at which the partial pass keeps the true code: none or a range."""

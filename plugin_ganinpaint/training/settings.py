@@ -91,6 +91,10 @@ class DataSettings:
     """Chance that a code is two codes joined at a random layer."""
     layer_range: float = 0.25
     """Chance that the partial pass feeds the true code on a random range of layers, fresh ones elsewhere."""
+    hidden_codes: float = 0.0
+    """Chance that the partial pass feeds a fresh code that agrees with the picture's own in what the hole
+    hides and in nothing else, and must then agree on all pixels; for generators whose entries of z each
+    stand for something, as the portraits' do."""
     real_images: str | None = None
     """Folder of pictures, or a .npy file of uint8 (N, H, W, 3) at the backbone's size; None = generated ones
     only."""
@@ -100,7 +104,7 @@ class DataSettings:
     """True: the discriminator's real examples are real pictures only, where there are any."""
 
     def __post_init__(self) -> None:
-        for name in ("style_mixing", "layer_range", "real_fraction"):
+        for name in ("style_mixing", "layer_range", "hidden_codes", "real_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}; give a chance from 0 to 1")
 
