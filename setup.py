@@ -79,7 +79,14 @@ setup(
     packages=packages(),
     package_data={
         "ganinv_ops": ["csrc/*", "py.typed"],
-        "ganinv": ["app/*.css", "app/*.html", "app/*.js", "bundled/*.safetensors", "configs/*.yaml", "py.typed"],
+        "ganinv": [
+            "app/*.css",
+            "app/*.html",
+            "app/*.js",
+            "bundled/*.safetensors",
+            "configs/*.yaml",
+            "py.typed",
+        ],
         "plugin_ganinpaint": ["bundled/*.safetensors", "configs/*.yaml", "py.typed"],
     },
     install_requires=INSTALL,
