@@ -19,7 +19,8 @@ from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample, padding_after, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.kept import kept
-from ganinv_ops.upfirdn2d import Padding, keeps_channels_last, parse_padding
+from ganinv_ops.filters import Padding, parse_padding
+from ganinv_ops.upfirdn2d import keeps_channels_last
 
 
 def modulated_conv2d(

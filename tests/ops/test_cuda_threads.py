@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ganinv_ops import bias_act, build, epilogue, upfirdn2d
+from ganinv_ops.filters import filter_size
 
 CSRC = Path(build.__file__).parent / "csrc"
 TAPS = torch.tensor([1.0, 3.0, 2.0, 0.5])
@@ -78,7 +79,7 @@ def lanes(
     """Fills y as lane_glue.h would; returns the number of threads, negative without packs."""
     n, c, h, w = x.shape
     together = y.is_contiguous(memory_format=torch.channels_last) and c > 1
-    fh, fw = upfirdn2d.filter_size(f)
+    fh, fw = filter_size(f)
     numbers = [
         *((n, c) if together else (n * c, 1)),
         *(h, w, *y.shape[2:], fh, fw, f is None or f.ndim == 1, reversed_taps),

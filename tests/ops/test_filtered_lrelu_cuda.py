@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganinv_ops import build, filtered_lrelu_cuda
 from ganinv_ops import filtered_lrelu as op
-from ganinv_ops.upfirdn2d import setup_filter
+from ganinv_ops.filters import filter_size, setup_filter
 
 CSRC = Path(build.__file__).parent / "csrc"
 SEPARABLE = torch.linspace(-1, 2, 12).cos()
@@ -126,7 +126,7 @@ def test_tiles_equal_the_reference(launch: Callable[..., bool], name: str, clamp
             assert name in ("radial", "two full filters")  # not in little shared memory
             return
         torch.testing.assert_close(y, op._reference(x, fu, fd, b, s), rtol=1e-4, atol=1e-4)
-    seen = tuple(slice(0, (n - 1) * s.down + k) for n, k in zip(y.shape[2:], op.filter_size(fd), strict=True))
+    seen = tuple(slice(0, (n - 1) * s.down + k) for n, k in zip(y.shape[2:], filter_size(fd), strict=True))
     differing = (mask ^ op._mask(x, fu, b, s))[..., seen[0], seen[1]].count_nonzero()
     assert differing <= 2  # a value at the kink may fall either way
     upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))

@@ -13,7 +13,8 @@ from ganinv_ops.bias_act import ACTIVATIONS, bias_act
 from ganinv_ops.build import Impl
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 pytestmark = [
     pytest.mark.cuda,
