@@ -23,7 +23,7 @@ from torch import Tensor
 from ganinv.bench.ops import calls
 from ganinv.bench.timing import least_seconds, seconds
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl, verdicts
+from ganinv_ops.dispatch import Impl, verdicts
 from ganinv_ops.filtered_lrelu import filtered_lrelu
 from ganinv_ops.filters import setup_filter
 from ganinv_ops.upfirdn2d import upfirdn2d

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganinv.bench.timing import seconds
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filtered_lrelu import filtered_lrelu
 from ganinv_ops.filters import setup_filter

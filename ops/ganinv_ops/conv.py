@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganinv_ops import winograd
-from ganinv_ops.build import Impl
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.filters import Padding, add_padding, down_padding, parse_padding, up_padding
 from ganinv_ops.upfirdn2d import upfirdn2d
 

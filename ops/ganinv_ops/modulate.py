@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ganinv_ops import winograd
 from ganinv_ops.bias_act import ACTIVATIONS
-from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample, padding_after, upsampling_conv2d
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.kept import kept
 from ganinv_ops.filters import Padding, parse_padding

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import CHECKS, Impl, NativeOpError, choose, kernel, relative_error
+from ganinv_ops.dispatch import CHECKS, Impl, NativeOpError, choose, kernel, relative_error
 from ganinv_ops.filters import Padding, add_padding, down_padding, filter_size, parse_padding, up_padding
 
 Pair = int | Sequence[int]

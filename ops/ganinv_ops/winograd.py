@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from ganinv_ops.build import Impl, choose, kernel
+from ganinv_ops.dispatch import Impl, choose, kernel
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import bias_act, build, epilogue, upfirdn2d
+from ganinv_ops import bias_act, build, dispatch, epilogue, upfirdn2d
 from ganinv_ops.filters import filter_size
 
 CSRC = Path(build.__file__).parent / "csrc"
@@ -235,23 +235,23 @@ def test_nvcc_compiles_the_kernels(tmp_path: Path, op: str, architecture: str) -
 @pytest.mark.parametrize("op", [bias_act, upfirdn2d, epilogue], ids=lambda op: op.__name__)
 def test_first_use_compares_with_the_reference(op: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     name = op.__name__.removeprefix("ganinv_ops.")
-    assert build.CHECKS[name] is op._cuda_error
-    assert build.native("cpu").ready
+    assert dispatch.CHECKS[name] is op._cuda_error
+    assert dispatch.native("cpu").ready
     assert op._cuda_error("cpu", "") < 1e-5  # the CPU's kernels in the place of the card's
-    monkeypatch.setattr(build, "_TRUSTED", {})
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setitem(build.CHECKS, name, lambda: op._cuda_error("cpu", ""))
-    assert build._trusted(name)
-    monkeypatch.setattr(build, "_TRUSTED", {})
-    monkeypatch.setitem(build.CHECKS, name, lambda: 0.25)
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: op._cuda_error("cpu", ""))
+    assert dispatch._trusted(name)
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: 0.25)
     with pytest.warns(RuntimeWarning, match=f"CUDA kernel of {name} differs from the reference by 2.5e-01"):
-        assert not build._trusted(name)
-    monkeypatch.setitem(build.CHECKS, name, lambda: 0.0)
-    assert not build._trusted(name)  # asked once
+        assert not dispatch._trusted(name)
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: 0.0)
+    assert not dispatch._trusted(name)  # asked once
 
 
 def test_no_verdict_while_a_graph_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_TRUSTED", {})
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    assert not build._trusted("bias_act")
-    assert build._TRUSTED == {}
+    assert not dispatch._trusted("bias_act")
+    assert dispatch._TRUSTED == {}

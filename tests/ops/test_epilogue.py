@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import NativeOpError
+from ganinv_ops.dispatch import NativeOpError
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filters import setup_filter
 from ganinv_ops.upfirdn2d import upfirdn2d

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops import filtered_lrelu as op
-from ganinv_ops.build import Impl, NativeOpError
+from ganinv_ops.dispatch import Impl, NativeOpError
 from ganinv_ops.filtered_lrelu import filtered_lrelu
 from ganinv_ops.filters import setup_filter
 

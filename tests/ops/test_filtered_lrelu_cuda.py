@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import build, filtered_lrelu_cuda
+from ganinv_ops import build, dispatch, filtered_lrelu_cuda
 from ganinv_ops import filtered_lrelu as op
 from ganinv_ops.filters import filter_size, setup_filter
 
@@ -142,7 +142,7 @@ def test_tiles_equal_the_reference(launch: Callable[..., bool], name: str, clamp
 def test_first_use_compares_with_the_reference(
     launch: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert build.CHECKS["filtered_lrelu"] is op._cuda_error
+    assert dispatch.CHECKS["filtered_lrelu"] is op._cuda_error
     right = op._cuda_error("cpu")
     if right == float("inf"):
         pytest.skip("no tile fits so little shared memory")
@@ -160,7 +160,7 @@ def test_kernel_equals_the_reference_on_a_card(dtype: torch.dtype) -> None:
     x = torch.randn(2, 20, 54, 54, device="cuda").to(dtype).requires_grad_(True)
     b = torch.randn(20, device="cuda").to(dtype)
     results = []
-    impls: tuple[build.Impl, ...] = ("ref", "native")
+    impls: tuple[dispatch.Impl, ...] = ("ref", "native")
     for impl in impls:
         y = op.filtered_lrelu(x, f, f, b, up=2, down=2, padding=(9, 8, 9, 8), clamp=1.0, impl=impl)
         results.append((y, *torch.autograd.grad(y.float().square().sum(), x)))
