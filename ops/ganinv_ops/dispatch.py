@@ -122,6 +122,19 @@ def kernel(op: str, x: Tensor, name: str | None = None) -> Any:
     return getattr(torch.ops.ganinv_ops, f"{name or op}_cuda" if x.is_cuda else name or op)
 
 
+def native_or(op: str, steps: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What an operator runs where no native kernel is registered (yet): it loads that kernel and calls again,
+    or takes `steps`, which have the operator's arguments, the first of them a tensor.
+    """
+
+    def run(x: Tensor, *rest: Any) -> Tensor:
+        found = kernel(op, x)
+        y: Tensor = steps(x, *rest) if found is None else found(x, *rest)
+        return y
+
+    return run
+
+
 def relative_error(found: Tensor, expected: Tensor) -> float:
     """Of the norm."""
     return float((found - expected).float().norm() / expected.float().norm())
@@ -178,4 +191,3 @@ def _cause(error: Exception) -> str:
         dict.fromkeys(line for line in lines if re.search(r"\berror: |not found|No such file", line))
     )
     return " | ".join((telling or lines or [type(error).__name__])[:3])[:600]
-

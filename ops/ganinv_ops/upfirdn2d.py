@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.dispatch import CHECKS, Impl, NativeOpError, choose, kernel, relative_error
+from ganinv_ops.dispatch import CHECKS, Impl, NativeOpError, choose, native_or, relative_error
 from ganinv_ops.filters import Padding, add_padding, down_padding, filter_size, parse_padding, up_padding
 
 Pair = int | Sequence[int]
@@ -208,23 +208,6 @@ _LIBRARY.define(
 )
 
 
-def _kernel(
-    x: Tensor,
-    f: Tensor,
-    up: Sequence[int],
-    down: Sequence[int],
-    padding: Sequence[int],
-    flip_filter: bool,
-    gain: float,
-) -> Tensor:
-    """Runs where no native kernel is registered (yet): loads it and calls again, or falls back."""
-    native = kernel("upfirdn2d", x)
-    if native is not None:
-        y: Tensor = native(x, f, up, down, padding, flip_filter, gain)
-        return y
-    return _reference(x, f, up, down, padding, flip_filter, gain)
-
-
 def _fake(
     x: Tensor,
     f: Tensor,
@@ -279,6 +262,6 @@ def _cuda_error(device: str = "cuda", suffix: str = "_cuda") -> float:
 
 
 CHECKS["upfirdn2d"] = _cuda_error
-_LIBRARY.impl("upfirdn2d", _kernel, "CompositeExplicitAutograd")
+_LIBRARY.impl("upfirdn2d", native_or("upfirdn2d", _reference), "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::upfirdn2d", _fake, lib=_LIBRARY)
 torch.library.register_autograd("ganinv_ops::upfirdn2d", _backward, setup_context=_setup, lib=_LIBRARY)
