@@ -24,9 +24,10 @@ from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.cli import common
 from ganinv.cli.main import main as ganinv
 from ganinv.cli.pipeline import overlapped
-from ganinv.images import resize, to_uint8
+from ganinv.images import to_uint8
 from ganinv.portraits.attributes import sample_attributes
 from ganinv.portraits.renderer import render as draw_portraits
+from ganinv.sizes import resize
 
 
 def main() -> None:

@@ -326,7 +326,7 @@ class Editor:
         import numpy as np
 
         from ganinv.api import composite, edit, render, to_uint8
-        from ganinv.images import middle
+        from ganinv.sizes import middle
 
         drawn = to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
         rows, columns = middle(drawn.shape[1], inversion.content)

@@ -201,7 +201,7 @@ class Made(NamedTuple):
         import numpy as np
 
         from ganinv.api import write_png
-        from ganinv.images import middle
+        from ganinv.sizes import middle
 
         working, hole, count = self.opened.working[0], self.opened.hole[0, 0].bool().numpy(), len(self.drawn)
         part = middle(len(working), self.opened.content)
@@ -248,7 +248,8 @@ def _made(
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
     """The picture, the picture with its hole in grey (if there is one), then the samples; uint8 (H, W, 3)."""
-    from ganinv.images import resize, sheet
+    from ganinv.images import sheet
+    from ganinv.sizes import resize
 
     height, width = tiles[0].shape[:2]
     larger = max(1.0, _SHEET_TILE / width)

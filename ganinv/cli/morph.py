@@ -111,7 +111,7 @@ def _frames(drawn: Tensor, inversion: Inversion, raw: bool) -> np.ndarray:
     import numpy as np
 
     from ganinv.api import composite, to_uint8
-    from ganinv.images import middle
+    from ganinv.sizes import middle
 
     pixels = to_uint8(drawn[0])
     rows, columns = middle(pixels.shape[1], inversion.content)

@@ -218,7 +218,7 @@ def open_job(job: Job, method: InversionMethod, settings: PictureSettings) -> Op
         InputError: a picture or mask that cannot be used.
     """
     from ganinv.api import open_picture
-    from ganinv.images import middle
+    from ganinv.sizes import middle
 
     kind, path = mask_source(settings.mask)
     if kind == "folder":
