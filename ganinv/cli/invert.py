@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ganinv.cli import shares
-from ganinv.cli.common import (
-    INVERSION_SUFFIX,
-    PICTURE_SUFFIXES,
-    Job,
-    Report,
-    expand_inputs,
-    json_option,
-    machine_options,
-    out_option,
-    refuse_overwriting,
-    run_jobs,
-)
 from ganinv.cli.faces import FaceSettings, photo_options
+from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
+from ganinv.cli.options import json_option, machine_options, out_option
 from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -36,6 +26,7 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
+from ganinv.cli.run import Report, run_jobs
 
 if TYPE_CHECKING:
     import numpy as np

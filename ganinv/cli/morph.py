@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import (
-    INVERSION_SUFFIX,
-    json_option,
-    machine_options,
-    out_option,
-    refuse_overwriting,
-    result_name,
-)
+from ganinv.cli.inputs import INVERSION_SUFFIX, refuse_overwriting, result_name
+from ganinv.cli.options import json_option, machine_options, out_option
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:

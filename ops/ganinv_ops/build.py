@@ -44,7 +44,7 @@ def load(device: str) -> Path:
     """Loads the library of a device, compiled first where the cache has none; returns its path.
 
     Raises:
-        RuntimeError, OSError: no compiler, sources that do not compile, a broken cache; the text has the cause.
+        RuntimeError, OSError: no compiler, sources that do not compile, a broken cache; the text says what.
     """
     sources = _sources(device)
     compiler = _compiler()

@@ -481,7 +481,7 @@ def test_a_killed_worker_is_told(two: Any) -> None:
         photo(two.folder / "photos" / f"{index}.png")
     code = (
         "import os, sys\nfrom functools import partial\nfrom pathlib import Path\n"
-        "from ganinv.cli.common import Job\nfrom ganinv.cli.folder import FolderReport, run_folder\n"
+        "from ganinv.cli.inputs import Job\nfrom ganinv.cli.folder import FolderReport, run_folder\n"
         "from ganinv.errors import InputError\n"
         "if __name__ == '__main__':\n"
         "    jobs = [Job(Path(name), name) for name in 'abc']\n"
