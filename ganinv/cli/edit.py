@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import click
 
 from ganinv.cli.editor import Editor, EditSettings
 from ganinv.cli.faces import FaceSettings, photo_option, photo_options
-from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, expand_inputs, refuse_overwriting
+from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
 from ganinv.cli.options import Finite, json_option, machine_options, out_option
 from ganinv.cli.photos import PhotoSettings
 from ganinv.cli.pictures import PictureSettings, mask_source, picture_options
@@ -102,11 +103,7 @@ def command(
     pictures = PictureSettings(**asked)
     jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
     photos.check(made_before=all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs))
-    _, mask_file = mask_source(pictures.mask)
-    count = pictures.samples if sample is None else sample + 1
-    ends = [f"-{index:02d}-{kind}.png" for index in range(count) for kind in ("edit", "strip", "edit-photo")]
-    planned = [out / (job.name + end) for job in jobs for end in ends]
-    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
+    _refuse_overwriting(jobs, out, pictures, sample)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
     running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
@@ -118,6 +115,16 @@ def command(
     editor = Editor(settings, pictures, backbone, running, report, out, photos, photo)
     run_jobs(jobs, editor.read, editor.run, report)
     report.finish(ctx)
+
+
+def _refuse_overwriting(
+    jobs: Sequence[Job], out: Path, pictures: PictureSettings, sample: int | None
+) -> None:
+    _, mask_file = mask_source(pictures.mask)
+    count = pictures.samples if sample is None else sample + 1
+    ends = [f"-{index:02d}-{kind}.png" for index in range(count) for kind in ("edit", "strip", "edit-photo")]
+    planned = [out / (job.name + end) for job in jobs for end in ends]
+    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
 
 
 def _note_unused(ctx: click.Context, report: Report) -> None:
