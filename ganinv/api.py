@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganinv import images, masks
+from ganinv import mask_files, masks, sizes
 from ganinv.align.regions import is_region
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
@@ -41,7 +41,7 @@ from ganinv.errors import (
 from ganinv.evaluation.runner import evaluate
 from ganinv.evaluation.settings import EvaluationSettings
 from ganinv.guidance import morph, reference_codes
-from ganinv.images import composite, to_tensor, to_uint8, write_png
+from ganinv.images import Bools, Bytes, Picture, composite, read_picture, to_tensor, to_uint8, write_png
 from ganinv.inversion import Inversion, render
 from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.plugins import plugin_reports, registry
@@ -97,7 +97,7 @@ class OpenedPicture:
 
     image: Tensor
     hole: Tensor
-    working: images.Bytes
+    working: Bytes
     notes: tuple[str, ...]
     content: tuple[int, int] | None = None
 
@@ -156,7 +156,7 @@ def edit(inversion: Inversion, backbone: Backbone, edits: Iterable[tuple[str | E
     return apply_edits(inversion, edits, backbone)
 
 
-def _region_hole(spec: str, picture: images.Picture) -> images.Bools:
+def _region_hole(spec: str, picture: Picture) -> Bools:
     """The hole "box:x,y,w,h" or "part:NAME" in a picture: of the largest face in it, as dlib finds it.
 
     Raises:
@@ -200,25 +200,25 @@ def open_picture(
     Raises:
         InputError: a file that cannot be used. UsageError: an unknown fit or polarity.
     """
-    picture = images.read_picture(path)
+    picture = read_picture(path)
     shape = picture.pixels.shape[:2]
     if mask is None:
-        found = images.Mask(np.zeros(shape, bool))
+        found = mask_files.Mask(np.zeros(shape, bool))
     elif str(mask) == "alpha":
-        found = images.alpha_mask(picture)
+        found = mask_files.alpha_mask(picture)
     elif mask in masks.MASK_NAMES:
-        found = images.Mask(np.zeros(shape, bool))
+        found = mask_files.Mask(np.zeros(shape, bool))
     elif is_region(str(mask)):
-        found = images.Mask(_region_hole(str(mask), picture))
+        found = mask_files.Mask(_region_hole(str(mask), picture))
     else:
-        found = images.read_mask(mask, (shape[0], shape[1]), polarity)
+        found = mask_files.read_mask(mask, (shape[0], shape[1]), polarity)
     shape = content or (size, size)
-    images.middle(size, content)  # refuses what does not fit
-    fitted = images.fit_shape(picture, fit, shape)
-    working = images.embed(images.resize(fitted.pixels, shape), size)
-    hole = images.resize_hole(images.fit_array(found.hole, fit, shape), shape)
+    sizes.middle(size, content)  # refuses what does not fit
+    fitted = sizes.fit_shape(picture, fit, shape)
+    working = sizes.embed(sizes.resize(fitted.pixels, shape), size)
+    hole = sizes.resize_hole(sizes.fit_array(found.hole, fit, shape), shape)
     if mask in masks.MASK_NAMES:  # drawn at the size at which it is used
-        hole = images.resize_hole(masks.named_hole(str(mask), size, seed), shape)
-    notes = (*fitted.notes, *found.notes, *(images.hole_notes(hole) if mask is not None else ()))
-    holes = torch.tensor(images.embed(hole, size))[None, None].float()
+        hole = sizes.resize_hole(masks.named_hole(str(mask), size, seed), shape)
+    notes = (*fitted.notes, *found.notes, *(mask_files.hole_notes(hole) if mask is not None else ()))
+    holes = torch.tensor(sizes.embed(hole, size))[None, None].float()
     return OpenedPicture(to_tensor(working), holes, working[None], notes, content)

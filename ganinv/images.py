@@ -1,18 +1,18 @@
-"""The one image and mask contract: everything between files and tensors happens here.
+"""The one image contract: everything between files and tensors happens here.
 
 Pictures on file become uint8 RGB (H, W, 3); tensors are float32 (N, 3, H, W), RGB, [-1, 1]. A hole is bool,
-True = erased. Eight-bit values are rounded, never truncated: `to_uint8(to_tensor(u))` equals u.
+True = erased. Eight-bit values are rounded, never truncated: `to_uint8(to_tensor(u))` equals u. Sizes are
+changed in `sizes`, masks are read in `mask_files`.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
-Fit = Literal["refuse", "crop", "pad"]
-FITS = ("refuse", "crop", "pad")
-POLARITIES = ("erase-white", "keep-white")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 LARGEST_FILE = 1_000_000_000  # bytes; a picture of the most pixels that are taken has less
 
@@ -56,14 +53,6 @@ class Picture:
     def colours(self) -> npt.NDArray[Any]:
         """The file's own colours (H, W, 3), uint8 or uint16."""
         return self.pixels if self.original is None else self.original
-
-
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """hole: bool (H, W), True = erased. notes: as those of a Picture."""
-
-    hole: Bools
-    notes: tuple[str, ...] = ()
 
 
 def read_picture(path: str | Path, *, background: int = 255) -> Picture:
@@ -93,178 +82,6 @@ def read_picture(path: str | Path, *, background: int = 255) -> Picture:
         raise InputError(f"{path} is empty (0 bytes)")
     found = decode(path, data, background)
     return Picture(found.pixels, found.alpha, found.notes, found.original, found.exif, found.icc)
-
-
-def fit_shape(picture: Picture, mode: str = "refuse", shape: tuple[int, int] = (1, 1)) -> Picture:
-    """A picture in the proportions of `shape` (height, width): unchanged if it has them, else refused,
-    cropped to its middle, or padded at its edges.
-
-    Raises:
-        InputError: other proportions and `mode` is "refuse". UsageError: an unknown mode.
-    """
-    pixels = fit_array(picture.pixels, mode, shape)
-    if pixels is picture.pixels:
-        return picture
-    alpha = None if picture.alpha is None else fit_array(picture.alpha, mode, shape)
-    height, width = picture.pixels.shape[:2]
-    done = "cropped" if mode == "crop" else "padded"
-    aim = _proportions(shape)
-    note = f"the picture of {width} x {height} was {done} to {'a ' * (aim == 'square')}{aim}"
-    return replace(picture, pixels=pixels, alpha=alpha, original=None, notes=(*picture.notes, note))
-
-
-def fit_array(array: npt.NDArray[Any], mode: str, shape: tuple[int, int] = (1, 1)) -> npt.NDArray[Any]:
-    """`fit_shape` for an array (H, W, ...), such as a picture's hole; padding is never erased."""
-    height, width = array.shape[:2]
-    if mode not in FITS:
-        raise UsageError(f"unknown fit {mode!r}; type --fit refuse, crop or pad")
-    tall, wide = _smallest(shape)
-    if abs(height * wide - width * tall) < max(tall, wide):  # less than a pixel off
-        return array
-    if mode == "refuse":
-        raise InputError(
-            f"the picture is {width} x {height}, not {_proportions(shape)}; type --fit crop or --fit pad"
-        )
-    taller = height * wide > width * tall
-    if mode == "crop":
-        new = (round(width * tall / wide), width) if taller else (height, round(height * wide / tall))
-        top, left = (height - new[0]) // 2, (width - new[1]) // 2
-        return np.ascontiguousarray(array[top : top + new[0], left : left + new[1]])
-    new = (height, round(height * wide / tall)) if taller else (round(width * tall / wide), width)
-    above, before = (new[0] - height) // 2, (new[1] - width) // 2
-    spread = [(above, new[0] - height - above), (before, new[1] - width - before)]
-    spread += [(0, 0)] * (array.ndim - 2)
-    if array.dtype == np.bool_:
-        return np.pad(array, spread)
-    return np.pad(array, spread, mode="edge")
-
-
-def _smallest(shape: tuple[int, int]) -> tuple[int, int]:
-    common = math.gcd(*shape)
-    return shape[0] // common, shape[1] // common
-
-
-def _proportions(shape: tuple[int, int]) -> str:
-    tall, wide = _smallest(shape)
-    return "square" if tall == wide else f"{wide} : {tall}"
-
-
-def middle(size: int, content: tuple[int, int] | None) -> tuple[slice, slice]:
-    """Rows and columns of the middle `content` (height, width) of a picture of `size` px; None is all of it.
-
-    Raises:
-        UsageError: it does not lie inside the picture.
-    """
-    height, width = content or (size, size)
-    if not (0 < height <= size and 0 < width <= size):
-        raise UsageError(f"content of {height}x{width} does not fit into pictures of {size} px")
-    top, left = (size - height) // 2, (size - width) // 2
-    return slice(top, top + height), slice(left, left + width)
-
-
-def embed(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """An array (h, w, ...) in the middle of zeros (size, size, ...): black, or not erased."""
-    rows, columns = middle(size, (array.shape[0], array.shape[1]))
-    if array.shape[:2] == (size, size):
-        return array
-    whole = np.zeros((size, size, *array.shape[2:]), array.dtype)
-    whole[rows, columns] = array
-    return whole
-
-
-def resize(pixels: Bytes, size: int | tuple[int, int]) -> Bytes:
-    """Pixels (H, W) or (H, W, C) at `size`, a side or (height, width): down by area means, up by Lanczos."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    if height > pixels.shape[0] or width > pixels.shape[1]:
-        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-    rows = _area_mean(pixels, height)
-    both = _area_mean(rows.swapaxes(0, 1), width).swapaxes(0, 1)
-    return np.ascontiguousarray(np.floor(both + 0.5).clip(0, 255).astype(np.uint8))
-
-
-def _area_mean(values: npt.NDArray[Any], size: int) -> npt.NDArray[np.float64]:
-    """Means along axis 0 over `size` equal stretches; pixels on an edge count by their share."""
-    length = values.shape[0]
-    edges = np.arange(size + 1) * length
-    whole, share = edges // size, (edges % size) / size
-    sums = np.add.reduceat(values, whole[:-1], axis=0, dtype=np.float64)
-    until = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])  # of all pixels before `whole`
-    cut = values[np.minimum(whole, length - 1)].astype(np.float64)
-    until += cut * share.reshape(-1, *[1] * (values.ndim - 1))
-    return np.diff(until, axis=0) * (size / length)
-
-
-def resize_hole(hole: Bools, size: int | tuple[int, int]) -> Bools:
-    """A hole (H, W) at `size`, by the nearest pixel centre."""
-    height, width = (size, size) if isinstance(size, int) else size
-    rows = (2 * np.arange(height) + 1) * hole.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * hole.shape[1] // (2 * width)
-    return np.ascontiguousarray(hole[rows][:, columns])
-
-
-def read_mask(path: str | Path, shape_hw: tuple[int, int], polarity: str = "erase-white") -> Mask:
-    """Reads a mask for a picture of `shape_hw` (as read, before any fit): white (> 127) is erased.
-
-    Args:
-        polarity: "erase-white", or "keep-white" for files with the opposite meaning.
-
-    Returns:
-        The hole at `shape_hw`. A mask of the same shape in another size is resized, with a note.
-
-    Raises:
-        InputError: as `read_picture`, or the mask has another shape. UsageError: an unknown polarity.
-    """
-    if polarity not in POLARITIES:
-        raise UsageError(
-            f"unknown mask polarity {polarity!r}; type --mask-polarity erase-white or keep-white"
-        )
-    picture = read_picture(path, background=0)  # a white brush on a transparent layer is a common export
-    pixels, notes, name = picture.pixels, list(picture.notes), Path(path).name
-    grey = (
-        pixels[:, :, 0]
-        if (pixels == pixels[:, :, :1]).all()
-        else np.asarray(Image.fromarray(pixels).convert("L"))
-    )
-    between = int(((grey != 0) & (grey != 255)).sum())
-    if between:
-        notes.append(
-            f"mask {name} has {between} pixels that are neither black nor white; "
-            "values above 127 count as white"
-        )
-    hole = grey > 127
-    if polarity == "keep-white":
-        hole = ~hole
-    (height, width), (own_h, own_w) = shape_hw, hole.shape
-    if (own_h, own_w) != (height, width):
-        if abs(own_w * height - own_h * width) > 0.01 * own_h * width:
-            raise InputError(
-                f"mask {path} is {own_w} x {own_h} and the picture {width} x {height}: "
-                "give a mask of the picture's shape"
-            )
-        notes.append(f"mask {name} of {own_w} x {own_h} was resized to the picture's {width} x {height}")
-        hole = resize_hole(hole, (height, width))
-    return Mask(hole, tuple(notes))
-
-
-def alpha_mask(picture: Picture) -> Mask:
-    """The transparent parts (alpha < 128) of a picture as a hole. Raises InputError if it has no alpha."""
-    if picture.alpha is None:
-        raise InputError(
-            "--mask alpha needs a picture with transparency, and this one has none; give a mask file"
-        )
-    return Mask(picture.alpha < 128)
-
-
-def hole_notes(hole: Bools) -> tuple[str, ...]:
-    """What a user should know about a hole: it erases nothing, all, or nearly all of the picture."""
-    share = float(hole.mean())
-    if share == 0:
-        return ("the mask erases nothing: plain inversion",)
-    if share == 1:
-        return ("the mask erases everything: the results are unconditional samples",)
-    return (f"the mask erases {share:.1%} of the picture; little is left to go by",) if share > 0.95 else ()
 
 
 def to_tensor(pixels: Bytes) -> Tensor:

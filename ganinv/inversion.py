@@ -163,7 +163,7 @@ def backbone_record(backbone: Backbone) -> dict[str, Any]:
 
 def run_versions() -> dict[str, Any]:
     """What an Inversion keeps of the programs that made it; with equal ones a machine gives equal bits."""
-    from ganinv_ops import build
+    from ganinv_ops import dispatch
 
     return {
         "ganinv": __version__,
@@ -171,7 +171,7 @@ def run_versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
         "ops": {
-            name: "native" if verdict.ready else "reference" for name, verdict in build.verdicts().items()
+            name: "native" if verdict.ready else "reference" for name, verdict in dispatch.verdicts().items()
         },
     }
 

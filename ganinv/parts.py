@@ -44,15 +44,8 @@ from ganinv.errors import (
 from ganinv.files import atomic_write
 from ganinv.images import (
     composite,
-    embed,
-    fit_array,
-    fit_shape,
     from_levels,
-    middle,
-    read_mask,
     read_picture,
-    resize,
-    resize_hole,
     sheet,
     to_levels,
     to_tensor,
@@ -60,10 +53,12 @@ from ganinv.images import (
     write_png,
 )
 from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
+from ganinv.mask_files import read_mask
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
 from ganinv.method import GuidedMethod, InversionMethod, check_label
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
+from ganinv.sizes import embed, fit_array, fit_shape, middle, resize, resize_hole
 
 __all__ = [
     "Backbone",

@@ -21,12 +21,13 @@ from click.testing import CliRunner
 from ganinv.api import load_backbone, load_method, write_png
 from ganinv.backbones.running import chunks, pass_size, picture_bytes
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganinv.cli import common
+from ganinv.cli import run as cli_run
 from ganinv.cli.main import main as ganinv
 from ganinv.cli.pipeline import overlapped
-from ganinv.images import resize, to_uint8
+from ganinv.images import to_uint8
 from ganinv.portraits.attributes import sample_attributes
 from ganinv.portraits.renderer import render as draw_portraits
+from ganinv.sizes import resize
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def folder(rounds: int, count: int, side: int) -> None:
             write_png(Path(place) / "in" / f"{index:03d}.png", resize(picture, side))
 
         def run(run_over: Callable[..., Iterator[Any]]) -> None:
-            common.overlapped = run_over  # type: ignore[assignment]
+            cli_run.overlapped = run_over  # type: ignore[assignment]
             arguments = [
                 "invert",
                 f"{place}/in",

@@ -23,9 +23,10 @@ from torch import Tensor
 from ganinv.bench.ops import calls
 from ganinv.bench.timing import least_seconds, seconds
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl, verdicts
+from ganinv_ops.dispatch import Impl, verdicts
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 SHAPES = [(32, 256, 4), (32, 128, 16), (32, 128, 32), (32, 64, 64), (32, 3, 64)]
 WIDE = [(8, 512, 32), (4, 128, 256)]

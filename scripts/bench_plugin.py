@@ -27,7 +27,8 @@ from ganinv.bench.race import ceilings
 from ganinv.bench.timing import seconds
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 SHAPE = (16, 64, 512, 512)  # 0.5 GB in float16, several times a card's cache
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ganinv.images import read_picture, resize, sheet, write_png
+from ganinv.images import read_picture, sheet, write_png
+from ganinv.sizes import resize
 
 SIZE = 64
 SHOWN = 160  # side in pixels of a picture in the sheet

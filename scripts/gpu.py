@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CASES = "from ganinv_ops import bias_act, build, epilogue, filtered_lrelu, upfirdn2d\n"
-CASES += "print({op: check() for op, check in build.CHECKS.items()})"
+CASES = "from ganinv_ops import bias_act, dispatch, epilogue, filtered_lrelu, upfirdn2d\n"
+CASES += "print({op: check() for op, check in dispatch.CHECKS.items()})"
 
 
 @dataclass(frozen=True)

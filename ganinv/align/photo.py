@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganinv import images, masks
+from ganinv import mask_files, masks
 from ganinv.align.crop import crop_face, crop_hole
 from ganinv.align.faces import Detector, Face, cut_note, in_order, pick
 from ganinv.align.geometry import Points, Preset, face_quad, side
@@ -16,7 +16,8 @@ from ganinv.align.paste import Blend, paste_face
 from ganinv.align.regions import box_hole, hole_in_photo, is_region, part_hole
 from ganinv.align.sidecar import FaceRecord, Sidecar, photo_digest
 from ganinv.errors import InputError
-from ganinv.images import Bools, Bytes, Picture
+from ganinv.images import Bools, Bytes, Picture, read_picture
+from ganinv.sizes import resize
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class AlignedPhoto:
 
 def find_faces(path: Path, detector: Detector, *, thorough: bool) -> tuple[Picture, list[Face]]:
     """A photo and its faces, the largest first. Raises InputError: a photo that cannot be used."""
-    picture = images.read_picture(path)
+    picture = read_picture(path)
     return picture, in_order(detector.find(picture.pixels, name=path.name, thorough=thorough))
 
 
@@ -140,7 +141,7 @@ def paste_results(picture: Picture, sidecar: Sidecar, results: dict[int, Result]
         if height != width:
             raise InputError(f"the result for face {index} is {width} x {height}; a crop is square")
         crop = crop_face(picture.pixels, record.quad, sidecar.preset)
-        crop = images.resize(crop, width)
+        crop = resize(crop, width)
         pixels = result.pixels if result.whole else crop
         surround = result.pixels if result.surround is None else result.surround
         pasted = paste_face(
@@ -157,11 +158,11 @@ def _photo_hole(
 ) -> Bools | None:
     """The hole that all faces share; None where each has its own."""
     if mask.path is not None:
-        found = images.read_mask(mask.path, shape, mask.polarity)
+        found = mask_files.read_mask(mask.path, shape, mask.polarity)
         notes += found.notes
         return found.hole
     if mask.spec == "alpha":
-        return images.alpha_mask(picture).hole
+        return mask_files.alpha_mask(picture).hole
     return box_hole(mask.spec, shape) if mask.spec.startswith("box:") else None
 
 

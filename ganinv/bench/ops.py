@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ganinv.bench.timing import seconds
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upsample2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import downsample2d, filter2d, upsample2d
 
 SHAPE = (1, 64, 512, 512)
 """64 MB in float32, beyond the cache."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ganinv.checkpoints.machine import Global, Machine, PickleError
+from ganinv.checkpoints.opcodes import read_pickle
 from ganinv.checkpoints.rebuild import STORAGES, PersistentModule, Rebuilder, Storage
 from ganinv.errors import CheckpointError
 
@@ -75,10 +76,10 @@ def _read_pickles(data: memoryview, nested: int) -> Any:
     """A plain pickle, or the older container, which starts with its magic number."""
     rebuilder = Rebuilder(lambda inner: _open_nested(inner, nested))
     machine = Machine(data, rebuilder.call, rebuilder.build, _no_storage)
-    first = machine.read()
+    first = read_pickle(machine)
     if type(first) is not int or first != _MAGIC:
         return first
-    protocol, system = machine.read(), machine.read()
+    protocol, system = read_pickle(machine), read_pickle(machine)
     if (
         type(protocol) is not int
         or protocol != 1001
@@ -96,14 +97,14 @@ def _read_pickles(data: memoryview, nested: int) -> Any:
         return _view(Storage(numel, None), persistent)
 
     sizer = Machine(data, rebuilder.call, rebuilder.build, note, start)
-    sizer.read()  # the content, for its storages' sizes, which are needed to find the numbers
+    read_pickle(sizer)  # the content, for its storages' sizes, which are needed to find the numbers
     machine.at = sizer.at
-    keys = machine.read()
+    keys = read_pickle(machine)
     storages = _read_storages(data, machine.at, keys, sizes)
     again = Machine(
         data, rebuilder.call, rebuilder.build, lambda i: _view(storages[_parse_id(i)[0]], i), start
     )
-    return again.read()
+    return read_pickle(again)
 
 
 def _read_storages(
@@ -176,7 +177,7 @@ def _unpickle_zip(archive: zipfile.ZipFile, folder: str) -> Any:
 
     rebuilder = Rebuilder(lambda inner: _open_nested(inner, 0))
     data = memoryview(archive.read(f"{folder}data.pkl"))
-    return Machine(data, rebuilder.call, rebuilder.build, load).read()
+    return read_pickle(Machine(data, rebuilder.call, rebuilder.build, load))
 
 
 def _parse_id(persistent: Any) -> tuple[str, torch.dtype, int]:

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganinv.cli import shares
-from ganinv.cli.common import (
-    PICTURE_SUFFIXES,
-    Job,
-    expand_inputs,
-    json_option,
-    refuse_overwriting,
-)
 from ganinv.cli.faces import FaceSettings, check_photo_mask, face_options, mask_request, open_detector
 from ganinv.cli.folder import FolderReport, Outcome, default_workers, run_folder, shown
+from ganinv.cli.inputs import PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
+from ganinv.cli.options import json_option, mask_polarity_option, seed_option
 from ganinv.cli.pictures import mask_source
 from ganinv.errors import InputError, UsageError
 
@@ -59,14 +54,8 @@ class AlignSettings:
     help="What to erase, in the photo: a mask file (white = erased), a folder with one of each photo's name, "
     "alpha, box:x,y,w,h, part:eyes|mouth|nose|lower-face|upper-face, or a shape of the crop by name.",
 )
-@click.option(
-    "--mask-polarity",
-    type=click.Choice(["erase-white", "keep-white"]),
-    default="erase-white",
-    show_default=True,
-    help="What white means in a mask file.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of a free-form mask.")
+@mask_polarity_option
+@seed_option("Of a free-form mask.")
 @click.option("--list", "listing", is_flag=True, help="Only tell every face with its box and score.")
 @click.option("--skip-existing", is_flag=True, help="Leave out photos whose crops are there already.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core for folders.")

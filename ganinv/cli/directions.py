@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import Finite
 from ganinv.cli.directions_fit import backbone_option, fit, sample
+from ganinv.cli.options import Finite
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ganinv.cli.common import Finite, counted
+from ganinv.cli.options import Finite, seed_option
+from ganinv.cli.progress import counted
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ backbone_option = click.option(
 @click.command("sample")
 @backbone_option
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True, help="How many.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first picture."
-)
+@seed_option("Of the first picture.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
 def sample(backbone: str, count: int, seed: int, out: Path) -> None:
     """Draw samples of a backbone to label: 000000.png, ... and samples.csv with their seeds.
@@ -68,9 +67,7 @@ def sample(backbone: str, count: int, seed: int, out: Path) -> None:
     help="Part of the rows taken from each end; columns of two values take all.",
 )
 @click.option("--orthogonal", is_flag=True, help="Project the other attributes' directions out.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the held-out choice."
-)
+@seed_option("Of the held-out choice.")
 @click.option("--name", help="In your store; default: the column's name.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the store.")
 @click.option("--licence", default="", help="Kept with the directions, as typed.")

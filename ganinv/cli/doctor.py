@@ -93,9 +93,9 @@ def _ninja_module() -> str:
 
 
 def _ops() -> dict[str, str]:
-    from ganinv_ops import build
+    from ganinv_ops import dispatch
 
-    verdicts: dict[str, Any] = build.verdicts()
+    verdicts: dict[str, Any] = dispatch.verdicts()
     return {
         device: f"native: {verdict.detail}" if verdict.ready else f"reference, because {verdict.detail}"
         for device, verdict in verdicts.items()

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganinv.cli.common import Job
+from ganinv.cli.inputs import Job
 from ganinv.cli.photos import SIDECAR_SUFFIX, alignment, open_faces, open_recorded, paste_photos, record_of
 
 if TYPE_CHECKING:
     from ganinv.align.photo import Result
     from ganinv.api import Backbone, Inversion
-    from ganinv.cli.edit import Editor
+    from ganinv.cli.editor import Editor
 
 
 def edit_photo(editor: Editor, job: Job) -> list[Path]:
     """Inverts and edits the faces of one photo, and pastes each sample back if asked; the files written."""
-    from ganinv.cli.edit import write_all
+    from ganinv.cli.editor import write_all
 
     method, photos = editor.method(), editor.photos
     editor.edits(method.backbone)  # a wrong name is told before the photo is searched

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import Finite, json_option, machine_options, out_option, stage_progress
+from ganinv.cli.options import Finite, json_option, machine_options, out_option, seed_option
+from ganinv.cli.progress import stage_progress
 from ganinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _NEEDED = ("torchmetrics", "sklearn", "matplotlib", "markdown")
     "take turns.",
 )
 @click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Per picture.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
+@seed_option("Of all randomness.")
 @click.option("--truncation", type=Finite(0, 1), default=1.0, show_default=True, help="Of random codes.")
 @click.option(
     "--features",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import options
+from ganinv.cli.options import Decorator, options
 from ganinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from ganinv.align.faces import Detector
     from ganinv.align.geometry import Preset
     from ganinv.align.photo import MaskRequest
-    from ganinv.cli.common import Job
+    from ganinv.cli.inputs import Job
 
 face_options = options(
     click.option(
@@ -57,6 +57,11 @@ photo_options = options(
     face_options,
     blend_option,
 )
+
+
+def photo_option(text: str) -> Decorator:
+    """--photo, a file or a folder that is there; `text` says when it is needed."""
+    return click.option("--photo", type=click.Path(path_type=Path, exists=True), help=text)
 
 
 @dataclass(frozen=True)

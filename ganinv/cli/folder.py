@@ -17,10 +17,11 @@ from typing import Any
 
 import click
 
-from ganinv.cli.common import Job, Report, counted
+from ganinv.cli.inputs import Job
+from ganinv.cli.progress import LINE_SECONDS, counted
+from ganinv.cli.run import Report
 from ganinv.errors import CheckpointError, InputError, OutputError, UsageError
 
-_LINE_SECONDS = 10.0  # between lines of progress that go to a file
 _FEW = 8  # inputs that one process does sooner than others start
 
 
@@ -104,7 +105,7 @@ def run_folder(
             count = len(outcome.outputs)
             click.echo(f"{shown(job.path)} -> {shown(outcome.outputs[-1])} ({count} files)")
         now = time.monotonic()
-        if now - last > _LINE_SECONDS and not sys.stderr.isatty():
+        if now - last > LINE_SECONDS and not sys.stderr.isatty():
             last, done = now, index + 1
             left = (now - start) / done * (len(jobs) - done)
             report.note(

@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ganinv.cli import shares
-from ganinv.cli.common import (
-    INVERSION_SUFFIX,
-    PICTURE_SUFFIXES,
-    Job,
-    Report,
-    expand_inputs,
-    json_option,
-    machine_options,
-    out_option,
-    refuse_overwriting,
-    run_jobs,
-)
 from ganinv.cli.faces import FaceSettings, photo_options
+from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
+from ganinv.cli.options import json_option, machine_options, out_option
 from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -36,6 +26,7 @@ from ganinv.cli.pictures import (
     picture_options,
     warn_if_foreign,
 )
+from ganinv.cli.run import Report, run_jobs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +192,7 @@ class Made(NamedTuple):
         import numpy as np
 
         from ganinv.api import write_png
-        from ganinv.images import middle
+        from ganinv.sizes import middle
 
         working, hole, count = self.opened.working[0], self.opened.hole[0, 0].bool().numpy(), len(self.drawn)
         part = middle(len(working), self.opened.content)
@@ -248,7 +239,8 @@ def _made(
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
     """The picture, the picture with its hole in grey (if there is one), then the samples; uint8 (H, W, 3)."""
-    from ganinv.images import resize, sheet
+    from ganinv.images import sheet
+    from ganinv.sizes import resize
 
     height, width = tiles[0].shape[:2]
     larger = max(1.0, _SHEET_TILE / width)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import download_bar
+from ganinv.cli.progress import download_bar
 from ganinv.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import (
-    INVERSION_SUFFIX,
-    json_option,
-    machine_options,
-    out_option,
-    refuse_overwriting,
-    result_name,
-)
+from ganinv.cli.inputs import INVERSION_SUFFIX, refuse_overwriting, result_name
+from ganinv.cli.options import json_option, machine_options, out_option
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +105,7 @@ def _frames(drawn: Tensor, inversion: Inversion, raw: bool) -> np.ndarray:
     import numpy as np
 
     from ganinv.api import composite, to_uint8
-    from ganinv.images import middle
+    from ganinv.sizes import middle
 
     pixels = to_uint8(drawn[0])
     rows, columns = middle(pixels.shape[1], inversion.content)

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import (
-    PICTURE_SUFFIXES,
-    Job,
-    expand_inputs,
-    json_option,
-    out_option,
-    refuse_overwriting,
-    result_name,
-)
-from ganinv.cli.faces import blend_option
+from ganinv.cli.faces import blend_option, photo_option
 from ganinv.cli.folder import FolderReport, Outcome, run_folder
+from ganinv.cli.inputs import PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting, result_name
+from ganinv.cli.options import json_option, out_option
 from ganinv.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -47,11 +40,7 @@ class _Pasting:
     type=click.Path(path_type=Path, exists=True),
     help="NAME.align.json of 'ganinv align', or a folder of such files.",
 )
-@click.option(
-    "--photo",
-    type=click.Path(path_type=Path, exists=True),
-    help="The photo, or a folder of photos; default: where the sidecar says.",
-)
+@photo_option("The photo, or a folder of photos; default: where the sidecar says.")
 @blend_option
 @out_option
 @json_option

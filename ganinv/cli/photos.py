@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganinv.cli.common import Job, Report
 from ganinv.cli.faces import FaceSettings, check_aligned, mask_request, open_detector, preset_for
 from ganinv.cli.folder import shown
+from ganinv.cli.inputs import Job
 from ganinv.cli.paste import find_photo
+from ganinv.cli.run import Report
 from ganinv.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.common import PICTURE_SUFFIXES, Finite, Job, Report, Size, options, step_bar
+from ganinv.cli.inputs import PICTURE_SUFFIXES, Job
+from ganinv.cli.options import Finite, Size, mask_polarity_option, options, seed_option
+from ganinv.cli.progress import step_bar
+from ganinv.cli.run import Report
 from ganinv.errors import InputError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -48,13 +51,7 @@ picture_options = options(
         help="What to erase: a mask file (white = erased), a folder with one of each picture's name, alpha, "
         "half-left|right|top|bottom, centre, border, free-form[:PRESET]. Without one nothing is erased.",
     ),
-    click.option(
-        "--mask-polarity",
-        type=click.Choice(["erase-white", "keep-white"]),
-        default="erase-white",
-        show_default=True,
-        help="What white means in a mask file.",
-    ),
+    mask_polarity_option,
     click.option(
         "--fit",
         type=click.Choice(["refuse", "crop", "pad"]),
@@ -68,9 +65,7 @@ picture_options = options(
         help="Middle part of the backbone's pictures that is used, 384x512 for cars; default: the method's.",
     ),
     click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Per picture."),
-    click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
-    ),
+    seed_option("Of all randomness."),
     click.option(
         "--truncation",
         type=Finite(0, 1),
@@ -218,7 +213,7 @@ def open_job(job: Job, method: InversionMethod, settings: PictureSettings) -> Op
         InputError: a picture or mask that cannot be used.
     """
     from ganinv.api import open_picture
-    from ganinv.images import middle
+    from ganinv.sizes import middle
 
     kind, path = mask_source(settings.mask)
     if kind == "folder":

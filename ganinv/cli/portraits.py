@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ganinv.cli.common import counted
+from ganinv.cli.progress import counted
 
 
 @click.command("portraits")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ganinv.cli.common import Finite, json_option, out_option
+from ganinv.cli.options import Finite, json_option, out_option
 
 
 @click.command("train")

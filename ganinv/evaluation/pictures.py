@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ganinv.errors import InputError
 from ganinv.evaluation.settings import EvaluationSettings, mask_name
-from ganinv.images import EXTENSIONS, embed, fit_shape, middle, read_picture, resize, resize_hole, to_tensor
+from ganinv.images import EXTENSIONS, read_picture, to_tensor
 from ganinv.masks import named_hole
 from ganinv.sampling import sample_seed
+from ganinv.sizes import embed, fit_shape, middle, resize, resize_hole
 
 
 class Pictures(Protocol):

@@ -9,8 +9,9 @@ import numpy as np
 from ganinv.evaluation.hidden import filled, sweep
 from ganinv.evaluation.measure import Bench
 from ganinv.evaluation.pictures import as_tensors
-from ganinv.images import composite, resize, sheet, to_uint8, write_png
+from ganinv.images import composite, sheet, to_uint8, write_png
 from ganinv.sampling import sample_seed
+from ganinv.sizes import resize
 
 _ROWS = 6
 _SHOWN = 96  # px, for pictures that are smaller

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops.build import CHECKS, Impl, choose, kernel, relative_error
+from ganinv_ops.dispatch import CHECKS, Impl, choose, kernel, relative_error
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganinv_ops import winograd
-from ganinv_ops.build import Impl
-from ganinv_ops.upfirdn2d import Padding, add_padding, down_padding, parse_padding, up_padding, upfirdn2d
+from ganinv_ops.dispatch import Impl
+from ganinv_ops.filters import Padding, add_padding, down_padding, parse_padding, up_padding
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 
 def conv2d_resample(

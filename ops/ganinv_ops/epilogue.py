@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ganinv_ops.bias_act import LRELU, bias_act
-from ganinv_ops.build import CHECKS, Impl, choose, kernel, relative_error
-from ganinv_ops.upfirdn2d import filter_size, keeps_channels_last, upfirdn2d
+from ganinv_ops.dispatch import CHECKS, Impl, choose, kernel, relative_error
+from ganinv_ops.filters import filter_size
+from ganinv_ops.upfirdn2d import keeps_channels_last, upfirdn2d
 
 Padding4 = tuple[int, int, int, int]
 

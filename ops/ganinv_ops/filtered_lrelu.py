@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ganinv_ops import filtered_lrelu_cuda
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import CHECKS, Impl, NativeOpError, choose, ready, relative_error
-from ganinv_ops.upfirdn2d import Padding, filter_size, keeps_channels_last, parse_padding, upfirdn2d
+from ganinv_ops.dispatch import CHECKS, Impl, NativeOpError, choose, ready, relative_error
+from ganinv_ops.filters import Padding, filter_size, parse_padding
+from ganinv_ops.upfirdn2d import keeps_channels_last, upfirdn2d
 
 
 def filtered_lrelu(

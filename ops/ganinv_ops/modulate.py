@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ganinv_ops import winograd
 from ganinv_ops.bias_act import ACTIVATIONS
-from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample, padding_after, upsampling_conv2d
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
+from ganinv_ops.filters import Padding, parse_padding
 from ganinv_ops.kept import kept
-from ganinv_ops.upfirdn2d import Padding, keeps_channels_last, parse_padding
+from ganinv_ops.upfirdn2d import keeps_channels_last
 
 
 def modulated_conv2d(
@@ -66,39 +67,55 @@ def modulated_conv2d(
         ValueError: shapes that do not fit together, another activation.
     """
     _check(x, weight, styles, act)
-    pads, fir = parse_padding(padding), resample_filter if up > 1 else None
-    flip = up == 1 if flip_weight is None else flip_weight
     scale = styles if input_gain is None else styles * input_gain
-    factor = _demodulation(weight, styles, x.dtype) if demodulate else None
-    after: dict[str, Any] = {
-        "factor": factor,
+    after = {
+        "factor": _demodulation(weight, styles, x.dtype) if demodulate else None,
         "noise": noise,
         "bias": bias,
         "slope": ACTIVATIONS["lrelu"].default_alpha if act == "lrelu" else 1.0,
         "gain": ACTIVATIONS[act].default_gain if gain is None else gain,
         "clamp": clamp,
     }
-    doubles = up > 1 and fir is not None and down == 1 and weight.shape[2:] != (1, 1)
+    flip = up == 1 if flip_weight is None else flip_weight
+    return _layer(x, weight, scale, resample_filter, up, down, parse_padding(padding), flip, impl, after)
+
+
+def _layer(
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    f: Tensor | None,
+    up: int,
+    down: int,
+    pads: tuple[int, int, int, int],
+    flip: bool,
+    impl: Impl,
+    after: dict[str, Any],
+) -> Tensor:
+    """The convolution of x * scale the quickest way, then the `epilogue` with the settings `after`.
+
+    Without gradients Winograd's kernels take x as it is; a doubling layer leaves its filter to the epilogue.
+    """
+    doubles = up > 1 and f is not None and down == 1 and weight.shape[2:] != (1, 1)
     fits = (doubles or up == down == 1) and winograd.fits(x, weight, up=up, padding=pads, impl=impl)
-    if fits and not winograd.tracked(x, weight, scale, factor, noise, bias):
-        if up == 1:
-            return winograd.winograd_conv2d(x, weight, scale, padding=pads[0], flip_weight=flip, **after)
-        x, pads = (
-            winograd.winograd_up(x, weight, scale, flip_weight=flip),
-            padding_after(weight, fir, up, pads),
-        )
-        return epilogue(x, fir, padding=pads, filter_gain=up**2, impl=impl, **after)
-    after["impl"] = impl
-    if weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
-        return epilogue(_to_few(x, weight, scale), **after)
-    w = weight.to(x.dtype) if fits else _in_order(weight, x, up)
-    x = x * scale.to(x.dtype)[:, :, None, None]
-    if doubles:
-        x = upsampling_conv2d(x, w, up=up, flip_weight=flip, impl=impl)
-        pads = padding_after(w, fir, up, pads)
-        return epilogue(x, fir, padding=pads, filter_gain=up**2, **after)
-    x = conv2d_resample(x, w, resample_filter, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
-    return epilogue(x, **after)
+    fused = fits and not winograd.tracked(x, weight, scale, after["factor"], after["noise"], after["bias"])
+    if fused and not doubles:
+        return winograd.winograd_conv2d(x, weight, scale, padding=pads[0], flip_weight=flip, **after)
+    if fused:
+        x = winograd.winograd_up(x, weight, scale, flip_weight=flip)
+    elif weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
+        x = _to_few(x, weight, scale)
+    else:
+        w = weight.to(x.dtype) if fits else _in_order(weight, x, up)
+        x = x * scale.to(x.dtype)[:, :, None, None]
+        if doubles:
+            x = upsampling_conv2d(x, w, up=up, flip_weight=flip, impl=impl)
+        else:
+            x = conv2d_resample(x, w, f, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
+    if not doubles:
+        return epilogue(x, impl=impl, **after)
+    rest = padding_after(weight, f, up, pads)
+    return epilogue(x, f, padding=rest, filter_gain=up**2, impl=impl, **after)
 
 
 def _in_order(weight: Tensor, x: Tensor, up: int) -> Tensor:

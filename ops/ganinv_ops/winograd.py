@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from ganinv_ops.build import Impl, choose, kernel
+from ganinv_ops.dispatch import Impl, choose, native_or
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
@@ -181,15 +181,6 @@ _LIBRARY.define(
 _LIBRARY.define("winograd_up(Tensor x, Tensor weight, Tensor styles, bool flip_weight) -> Tensor")
 
 
-def _kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    """Runs where no native kernel is registered (yet): loads it and calls again, or takes ordinary steps."""
-    native = kernel("winograd", x)
-    if native is not None:
-        y: Tensor = native(x, weight, *rest)
-        return y
-    return _steps(x, weight, *rest)
-
-
 def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
     scaled = x * styles.to(x.dtype)[:, :, None, None]
@@ -206,14 +197,6 @@ def _fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
 
-def _up_kernel(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-    native = kernel("winograd_up", x)
-    if native is not None:
-        y: Tensor = native(x, weight, *rest)
-        return y
-    return _up_steps(x, weight, *rest)
-
-
 def _up_steps(x: Tensor, weight: Tensor, styles: Tensor, flip: bool) -> Tensor:
     scaled, w = x * styles.to(x.dtype)[:, :, None, None], _for_transposed(weight.to(x.dtype), flip)
     return F.conv_transpose2d(scaled, w, stride=2).contiguous(memory_format=torch.channels_last)
@@ -224,7 +207,7 @@ def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
 
-_LIBRARY.impl("winograd", _kernel, "CompositeExplicitAutograd")
-_LIBRARY.impl("winograd_up", _up_kernel, "CompositeExplicitAutograd")
+_LIBRARY.impl("winograd", native_or("winograd", _steps), "CompositeExplicitAutograd")
+_LIBRARY.impl("winograd_up", native_or("winograd_up", _up_steps), "CompositeExplicitAutograd")
 torch.library.register_fake("ganinv_ops::winograd", _fake, lib=_LIBRARY)
 torch.library.register_fake("ganinv_ops::winograd_up", _up_fake, lib=_LIBRARY)

@@ -23,6 +23,7 @@ from ganinv.method import InversionMethod
 from ganinv.sampling import sample_seeds, sample_z
 
 SIZE = 16
+FACE = np.array([[-0.5, 0], [0.5, 0], [0, 0.6], [-0.35, 1.1], [0.35, 1.1]])
 
 
 class RandomCodes(InversionMethod):
@@ -87,6 +88,22 @@ class Bench(NamedTuple):
         Image.fromarray(np.ascontiguousarray(pixels)).save(path)
         return path
 
+    def photo(self, name: str | Path, size: tuple[int, int] = (160, 120), **options: Any) -> Path:
+        """Writes a picture of smooth colours (width, height), saved with the options; returns its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(len(path.name))
+        coarse = Image.fromarray(rng.integers(60, 200, (6, 8, 3), dtype=np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, **options)
+        return path
+
+    @staticmethod
+    def five(size: float, x: float, y: float, angle: float = 0.0) -> list[list[float]]:
+        """Five points of a face: eye distance, middle of the eyes, degrees."""
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        found: list[list[float]] = (FACE * size @ np.array([[c, s], [-s, c]]) + [x, y]).tolist()
+        return found
+
     def invert(self, *arguments: object) -> click.testing.Result:
         """`ganinv invert` with the tiny method and backbone, into the folder `out`."""
         return self.run("invert", *arguments, *self.tiny, "--out", self.folder / "out")
@@ -106,6 +123,19 @@ class Bench(NamedTuple):
     def edit(self, *arguments: object) -> click.testing.Result:
         """`ganinv edit` with the tiny backbone, into the folder `edits`."""
         return self.run("edit", *arguments, "--backbone", self.backbone, "--out", self.folder / "edits")
+
+    def align(self, *arguments: object) -> click.testing.Result:
+        """`ganinv align` by the points in points.json, to crops of 32 px."""
+        return self.run("align", *arguments, "--points", "points.json", "--preset", "psp", "--size", 32)
+
+    @staticmethod
+    def refused(result: click.testing.Result, code: int, *texts: str) -> None:
+        """Asserts that a command ended with the exit code and one line that holds the texts."""
+        assert result.exit_code == code, result.output
+        error = result.stderr.splitlines()[-1]
+        assert error.startswith("Error: ")
+        for text in texts:
+            assert text in error
 
 
 @pytest.fixture
@@ -128,3 +158,12 @@ def bench(tmp_path: Path, tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch) -
     tiny = ("--method", "random-codes", "--backbone", str(tiny_backbone.path), "--device", "cpu")
     yield Bench(tmp_path, tiny, tiny_backbone.path, run)
     plugins.registry.cache_clear()
+
+
+@pytest.fixture
+def two(bench: Bench) -> Bench:
+    """me.png, a photo of two faces, and their points."""
+    bench.photo("me.png")
+    points = [bench.five(12, 50, 45, 15), bench.five(16, 110, 60, -20)]
+    (bench.folder / "points.json").write_text(json.dumps({"me.png": points}))
+    return bench

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganinv.cli import common
+from ganinv.cli.progress import download_bar, items_bar
 from ganinv.inversion import Inversion
 
 SIZE = 16
@@ -185,7 +185,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
     for stream, total, drawn in ((Terminal(), 3, True), (Terminal(), 1, False), (io.StringIO(), 3, False)):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setenv("TERM", "xterm")
-        with common._progress(total) as advance:
+        with items_bar(total) as advance:
             for _ in range(total):
                 advance()
             print("a result")
@@ -194,12 +194,12 @@ def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_bar_of_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    with common.download_bar() as progress:
+    with download_bar() as progress:
         assert progress is None
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with common.download_bar() as progress:
+    with download_bar() as progress:
         assert progress is not None
         progress(5_000_000, 20_000_000)
         progress(20_000_000, 20_000_000)

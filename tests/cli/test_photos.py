@@ -15,8 +15,6 @@ from ganinv.align.sidecar import Sidecar
 from ganinv.api import Inversion, open_picture
 from ganinv.images import read_picture
 
-FACE = np.array([[-0.5, 0], [0.5, 0], [0, 0.6], [-0.35, 1.1], [0.35, 1.1]])
-
 
 @pytest.fixture
 def shown(bench: Any) -> Any:
@@ -24,7 +22,7 @@ def shown(bench: Any) -> Any:
     rng = np.random.default_rng(2)
     coarse = Image.fromarray(rng.integers(60, 200, (6, 8, 3), dtype=np.uint8))
     coarse.resize((160, 120), Image.Resampling.BICUBIC).save("me.png")
-    points = [(FACE * 14 + (45, 50)).tolist(), (FACE * 17 + (110, 60)).tolist()]
+    points = [bench.five(14, 45, 50), bench.five(17, 110, 60)]
     Path("points.json").write_text(json.dumps({"me.png": points}))
     hole = np.zeros((120, 160), np.uint8)
     hole[55:75, 100:125] = 255
@@ -33,14 +31,6 @@ def shown(bench: Any) -> Any:
 
 
 POINTS = ("--align", "--points", "points.json")
-
-
-def refused(result: Any, code: int, *texts: str) -> None:
-    assert result.exit_code == code, result.output
-    error = result.stderr.splitlines()[-1]
-    assert error.startswith("Error: ")
-    for text in texts:
-        assert text in error
 
 
 def test_one_command(shown: Any) -> None:
@@ -112,27 +102,31 @@ def test_edit_of_photos_and_of_what_was_inverted_before(shown: Any) -> None:
     nothing = ("--direction", "age", "--strength", 0, "--paste-back", "--change-only")
     assert shown.edit("me.png", *shown.tiny[:2], *POINTS, *nothing).exit_code == 0
     assert np.array_equal(shown.pixels(Path("edits/me-00-edit-photo.png")), before)  # an edit of 0 is none
-    refused(shown.edit(saved, *direction, "--change-only"), 2, "says what --paste-back pastes: type both")
+    shown.refused(
+        shown.edit(saved, *direction, "--change-only"), 2, "says what --paste-back pastes: type both"
+    )
 
     Path("me.png").rename("moved.png")
-    refused(shown.edit(saved, *direction, "--paste-back"), 1, "the photo me.png is not at", "type --photo")
+    shown.refused(
+        shown.edit(saved, *direction, "--paste-back"), 1, "the photo me.png is not at", "type --photo"
+    )
     assert shown.edit(saved, *direction, "--paste-back", "--photo", "moved.png").exit_code == 0
 
 
 def test_mistakes(shown: Any) -> None:
-    refused(
+    shown.refused(
         shown.invert("me.png", "--paste-back"), 2, "--paste-back puts an aligned face back", "type --align"
     )
-    refused(shown.invert("me.png", "--face", "all"), 2, "are for photos: type --align as well")
-    refused(shown.invert("me.png", *POINTS, "--preset", "ffqh"), 2, "did you mean 'ffhq'")
-    refused(shown.invert("me.png", *POINTS, "--face", "9"), 1, "there is no face 9: 2 faces, 0 to 1")
-    refused(shown.invert("me.png", *POINTS, "--content", "8x16"), 1, "--align makes square crops")
+    shown.refused(shown.invert("me.png", "--face", "all"), 2, "are for photos: type --align as well")
+    shown.refused(shown.invert("me.png", *POINTS, "--preset", "ffqh"), 2, "did you mean 'ffhq'")
+    shown.refused(shown.invert("me.png", *POINTS, "--face", "9"), 1, "there is no face 9: 2 faces, 0 to 1")
+    shown.refused(shown.invert("me.png", *POINTS, "--content", "8x16"), 1, "--align makes square crops")
     shown.picture("plain.png")
     assert shown.invert("plain.png", "--mask", "half-left").exit_code == 0
     edit = shown.edit(
         "out/plain.inversion.safetensors", "--direction", "age", "--strength", 1, "--paste-back"
     )
-    refused(edit, 1, "was not made with --align, so there is no photo to paste back into")
+    shown.refused(edit, 1, "was not made with --align, so there is no photo to paste back into")
     assert not list(Path("out").glob("me*"))
 
 
@@ -164,9 +158,11 @@ def test_boxes_and_parts_of_plain_pictures(shown: Any) -> None:
     assert shown.invert("plain.png", "--mask", "box:8,4,16,12").exit_code == 0
     mask = shown.pixels(Path("out/plain-mask.png"))
     assert (mask[2:8, 4:12] == 255).all() and (mask == 255).sum() == 48
-    refused(shown.invert("plain.png", "--mask", "box:90,4,16,12"), 1, "lies beyond the photo of 32 x 32")
-    refused(shown.invert("plain.png", "--mask", "part:eye"), 2, "did you mean 'eyes'")
-    refused(shown.invert("plain.png", "--mask", "box:a"), 2, "is not box:x,y,w,h")
+    shown.refused(
+        shown.invert("plain.png", "--mask", "box:90,4,16,12"), 1, "lies beyond the photo of 32 x 32"
+    )
+    shown.refused(shown.invert("plain.png", "--mask", "part:eye"), 2, "did you mean 'eyes'")
+    shown.refused(shown.invert("plain.png", "--mask", "box:a"), 2, "is not box:x,y,w,h")
 
 
 def test_a_part_of_a_portrait_that_is_a_crop_already(tmp_path: Path) -> None:
@@ -184,7 +180,7 @@ def test_transparent_photos_become_opaque_where_a_hole_was_filled(shown: Any) ->
     rgba = np.dstack([shown.pixels(Path("me.png")), np.full((120, 160), 255, np.uint8)])
     rgba[55:75, 100:125, 3] = 0
     Image.fromarray(rgba).save("clear.png")
-    Path("points.json").write_text(json.dumps((FACE * 17 + (110, 60)).tolist()))
+    Path("points.json").write_text(json.dumps(shown.five(17, 110, 60)))
     assert shown.invert("clear.png", "--mask", "alpha", *POINTS, "--paste-back").exit_code == 0
     after = shown.pixels(Path("out/clear-00-photo.png"))
     assert (after[..., 3] == 255).all()

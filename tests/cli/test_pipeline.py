@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganinv.cli import common
+from ganinv.cli import run
 from ganinv.cli.pipeline import AHEAD, overlapped
 from ganinv.errors import InputError, OutputError
 
@@ -156,7 +156,7 @@ def test_a_stop_drops_what_is_not_begun_and_waits_for_the_rest() -> None:
 def test_ctrl_c_leaves_whole_files(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(5):
         bench.picture(f"in/{index}.png")
-    real, calls = common.overlapped, []
+    real, calls = run.overlapped, []
 
     def interrupted(jobs: Any, read: Any, work: Any) -> Any:
         def stopped(job: Any, found: Any) -> Any:
@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_whole_files(bench: Any, monkeypatch: pytest.MonkeyPatch) 
 
         return real(jobs, read, stopped)
 
-    monkeypatch.setattr(common, "overlapped", interrupted)
+    monkeypatch.setattr(run, "overlapped", interrupted)
     result = bench.invert("in", "--mask", "centre", "--samples", 2)
     assert result.exit_code != 0
     files = sorted(path.name for path in (bench.folder / "out").iterdir())
@@ -188,7 +188,7 @@ def test_the_same_files_with_and_without_overlap(bench: Any, monkeypatch: pytest
         for job in jobs:
             yield from overlapped([job], read, work)
 
-    monkeypatch.setattr(common, "overlapped", one_by_one)
+    monkeypatch.setattr(run, "overlapped", one_by_one)
     second = bench.run("invert", *arguments, "--out", "apart")
     told = [bench.printed(result) for result in (first, second)]
     assert [Path(p).name for p in told[0]["outputs"]] == [Path(p).name for p in told[1]["outputs"]]

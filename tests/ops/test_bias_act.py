@@ -9,7 +9,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops.bias_act import ACTIVATIONS, bias_act
-from ganinv_ops.build import Impl, NativeOpError
+from ganinv_ops.dispatch import Impl, NativeOpError
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12, torch.bfloat16: 2e-2}
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])

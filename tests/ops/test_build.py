@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import build
+from ganinv_ops import build, dispatch
 from ganinv_ops.bias_act import bias_act
 
 X = torch.tensor([[-1.0, 2.0]])
 EXPECTED = torch.tensor([[-0.2, 2.0]]) * 2**0.5
 PRELUDE = """
 import sys, warnings, torch
-from ganinv_ops import build
+from ganinv_ops import build, dispatch
 from ganinv_ops.bias_act import ACTIVATIONS, bias_act
 x = torch.tensor([[-1.0, 2.0]])
 expected = torch.tensor([[-0.2, 2.0]]) * 2 ** 0.5
@@ -31,8 +31,8 @@ expected = torch.tensor([[-0.2, 2.0]]) * 2 ** 0.5
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, in a process that has not judged any operator."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(build, "_VERDICTS", {})
-    monkeypatch.setattr(build, "_WARNED", set())
+    monkeypatch.setattr(dispatch, "_VERDICTS", {})
+    monkeypatch.setattr(dispatch, "_WARNED", set())
     monkeypatch.setenv("GANINV_CACHE", str(folder))
     monkeypatch.delenv("GANINV_OPS", raising=False)
     return folder
@@ -48,11 +48,11 @@ def cause_of_fallback() -> str:
     warning = str(caught[0].message)
     start = "the native kernels for cpu are not available, the slower PyTorch versions run instead: "
     assert warning.startswith(start)
-    with pytest.raises(build.NativeOpError) as error:
+    with pytest.raises(dispatch.NativeOpError) as error:
         bias_act(X, act="lrelu", impl="native")
     cause = warning.removeprefix(start)
     assert str(error.value) == f"the native kernel of bias_act is not available: {cause}"
-    assert build.native("cpu") == build.Verdict("cpu", False, cause)
+    assert dispatch.native("cpu") == dispatch.Verdict("cpu", False, cause)
     return cause
 
 
@@ -79,7 +79,7 @@ def python(code: str, **environment: str) -> str:
 
 def copy_library(folder: Path) -> Path:
     """Puts what was already built on this machine into another cache."""
-    built = Path(build._load("cpu") if "cpu" not in build._VERDICTS else build.native("cpu").detail)
+    built = Path(build.load("cpu") if "cpu" not in dispatch._VERDICTS else dispatch.native("cpu").detail)
     target = folder / built.parent.name
     target.mkdir(parents=True)
     for name in (built.name, "sha256"):
@@ -88,7 +88,7 @@ def copy_library(folder: Path) -> Path:
 
 
 def test_native_kernels_are_there() -> None:
-    verdicts = build.verdicts()
+    verdicts = dispatch.verdicts()
     assert list(verdicts) == ["cpu", "cuda"] if torch.version.cuda else ["cpu"]
     assert all(verdict.ready and Path(verdict.detail).exists() for verdict in verdicts.values()), verdicts
 
@@ -133,7 +133,7 @@ def test_cuda_kernels_are_a_library_of_their_own(cache: Path, monkeypatch: pytes
     from torch.utils import cpp_extension
 
     monkeypatch.setattr(cpp_extension, "CUDA_HOME", None)
-    verdict = build._judge("cuda")
+    verdict = dispatch._judge("cuda")
     assert verdict.detail == "no CUDA compiler: nvcc is not on the PATH and CUDA_HOME is not set"
 
 
@@ -142,17 +142,17 @@ def test_which_tensors_have_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         device, dtype = torch.device("cuda"), torch.float16
 
     card: Tensor = OnCard()  # type: ignore[assignment]
-    assert build._written("winograd", torch.zeros(1))
-    assert not build._written("upfirdn2d", torch.zeros(1).half())
-    assert not build._written("upfirdn2d", torch.zeros(1, device="meta"))
+    assert dispatch._written("winograd", torch.zeros(1))
+    assert not dispatch._written("upfirdn2d", torch.zeros(1).half())
+    assert not dispatch._written("upfirdn2d", torch.zeros(1, device="meta"))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert all(build._written(op, card) for op in build.OPS["cuda"])
-    assert not build._written("winograd", card)
+    assert all(dispatch._written(op, card) for op in build.OPS["cuda"])
+    assert not dispatch._written("winograd", card)
     monkeypatch.setattr(OnCard, "dtype", torch.float64)
-    assert not build._written("filtered_lrelu", card)
+    assert not dispatch._written("filtered_lrelu", card)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(OnCard, "dtype", torch.float32)
-    assert not build._written("filtered_lrelu", card)
+    assert not dispatch._written("filtered_lrelu", card)
 
 
 def test_cache_that_cannot_be_written(cache: Path) -> None:
@@ -163,8 +163,8 @@ def test_cache_that_cannot_be_written(cache: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncate", "remove library", "remove digest"])
 def test_broken_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     library = copy_library(tmp_path / "cache")
-    monkeypatch.setattr(build, "_VERDICTS", {})
-    monkeypatch.setattr(build, "_WARNED", set())
+    monkeypatch.setattr(dispatch, "_VERDICTS", {})
+    monkeypatch.setattr(dispatch, "_WARNED", set())
     monkeypatch.setenv("GANINV_CACHE", str(tmp_path / "cache"))
     if damage == "truncate":
         library.write_bytes(library.read_bytes()[: library.stat().st_size // 2])
@@ -178,7 +178,7 @@ def test_cache_is_used(tmp_path: Path) -> None:
     library = copy_library(tmp_path)
     code = """
     torch.testing.assert_close(bias_act(x, act="lrelu", impl="native"), expected)
-    print(build.native("cpu").detail, "torch.utils.cpp_extension" in sys.modules)
+    print(dispatch.native("cpu").detail, "torch.utils.cpp_extension" in sys.modules)
     """
     assert python(code, GANINV_CACHE=str(tmp_path)) == f"{library} False"
 
@@ -186,7 +186,7 @@ def test_cache_is_used(tmp_path: Path) -> None:
 def test_switched_off(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANINV_OPS", "ref")
     torch.testing.assert_close(bias_act(X, act="lrelu"), EXPECTED)  # no warning: it was asked for
-    with pytest.raises(build.NativeOpError, match="is not available: switched off by GANINV_OPS=ref"):
+    with pytest.raises(dispatch.NativeOpError, match="is not available: switched off by GANINV_OPS=ref"):
         bias_act(X, act="lrelu", impl="native")
     assert not cache.exists()
 
@@ -217,7 +217,7 @@ def test_processes_build_at_once(tmp_path: Path) -> None:
     code = f"""
     import pathlib
     build._SOURCES, build.OPS["cpu"] = pathlib.Path({str(tmp_path / "csrc")!r}), ("quick",)
-    verdict = build.native("cpu")
+    verdict = dispatch.native("cpu")
     print(verdict.ready, verdict.detail)
     """
     jobs = [start(code, GANINV_CACHE=str(cache)) for _ in range(3)]
@@ -244,7 +244,7 @@ def test_a_change_in_anything_is_another_key(monkeypatch: pytest.MonkeyPatch) ->
 def test_import_builds_nothing(tmp_path: Path) -> None:
     code = """
     import ganinv_ops.modulate
-    print(build._VERDICTS, "torch.utils.cpp_extension" in sys.modules)
+    print(dispatch._VERDICTS, "torch.utils.cpp_extension" in sys.modules)
     """
     assert python(code, GANINV_CACHE=str(tmp_path)) == "{} False"
     assert not list(tmp_path.iterdir())

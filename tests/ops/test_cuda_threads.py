@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import bias_act, build, epilogue, upfirdn2d
+from ganinv_ops import bias_act, build, dispatch, epilogue, upfirdn2d
+from ganinv_ops.filters import filter_size
 
 CSRC = Path(build.__file__).parent / "csrc"
 TAPS = torch.tensor([1.0, 3.0, 2.0, 0.5])
@@ -37,15 +37,8 @@ RESAMPLINGS: dict[str, tuple[tuple[int, int], tuple[int, int], tuple[int, int, i
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = os.environ.get("CXX") or "c++"
-    if shutil.which(compiler.split()[0]) is None:
-        pytest.skip("no C++ compiler")
-    library = tmp_path_factory.mktemp("lanes") / "run_lanes.so"
-    source = Path(__file__).with_name("run_lanes.cpp")
-    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{CSRC}"]
-    subprocess.run([*compiler.split(), *flags, str(source), "-o", str(library)], check=True)
-    loaded = ctypes.CDLL(str(library))
+def host(compile_for_host: Callable[[str], ctypes.CDLL]) -> ctypes.CDLL:
+    loaded = compile_for_host("run_lanes")
     loaded.run_lanes.restype = loaded.run_packs.restype = ctypes.c_int64
     return loaded
 
@@ -78,7 +71,7 @@ def lanes(
     """Fills y as lane_glue.h would; returns the number of threads, negative without packs."""
     n, c, h, w = x.shape
     together = y.is_contiguous(memory_format=torch.channels_last) and c > 1
-    fh, fw = upfirdn2d.filter_size(f)
+    fh, fw = filter_size(f)
     numbers = [
         *((n, c) if together else (n * c, 1)),
         *(h, w, *y.shape[2:], fh, fw, f is None or f.ndim == 1, reversed_taps),
@@ -234,23 +227,23 @@ def test_nvcc_compiles_the_kernels(tmp_path: Path, op: str, architecture: str) -
 @pytest.mark.parametrize("op", [bias_act, upfirdn2d, epilogue], ids=lambda op: op.__name__)
 def test_first_use_compares_with_the_reference(op: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     name = op.__name__.removeprefix("ganinv_ops.")
-    assert build.CHECKS[name] is op._cuda_error
-    assert build.native("cpu").ready
+    assert dispatch.CHECKS[name] is op._cuda_error
+    assert dispatch.native("cpu").ready
     assert op._cuda_error("cpu", "") < 1e-5  # the CPU's kernels in the place of the card's
-    monkeypatch.setattr(build, "_TRUSTED", {})
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setitem(build.CHECKS, name, lambda: op._cuda_error("cpu", ""))
-    assert build._trusted(name)
-    monkeypatch.setattr(build, "_TRUSTED", {})
-    monkeypatch.setitem(build.CHECKS, name, lambda: 0.25)
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: op._cuda_error("cpu", ""))
+    assert dispatch._trusted(name)
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: 0.25)
     with pytest.warns(RuntimeWarning, match=f"CUDA kernel of {name} differs from the reference by 2.5e-01"):
-        assert not build._trusted(name)
-    monkeypatch.setitem(build.CHECKS, name, lambda: 0.0)
-    assert not build._trusted(name)  # asked once
+        assert not dispatch._trusted(name)
+    monkeypatch.setitem(dispatch.CHECKS, name, lambda: 0.0)
+    assert not dispatch._trusted(name)  # asked once
 
 
 def test_no_verdict_while_a_graph_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_TRUSTED", {})
+    monkeypatch.setattr(dispatch, "_TRUSTED", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    assert not build._trusted("bias_act")
-    assert build._TRUSTED == {}
+    assert not dispatch._trusted("bias_act")
+    assert dispatch._TRUSTED == {}

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import NativeOpError
+from ganinv_ops.dispatch import NativeOpError
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 1e-2}
 BLUR, ODD = setup_filter([1, 3, 3, 1]), setup_filter([[1.0, 2, 0], [3, -1, 2]])

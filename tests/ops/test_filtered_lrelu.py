@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops import filtered_lrelu as op
-from ganinv_ops.build import Impl, NativeOpError
+from ganinv_ops.dispatch import Impl, NativeOpError
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import setup_filter
+from ganinv_ops.filters import setup_filter
 
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 BOTH: tuple[Impl, ...] = ("ref", "native")

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import build, filtered_lrelu_cuda
+from ganinv_ops import dispatch, filtered_lrelu_cuda
 from ganinv_ops import filtered_lrelu as op
-from ganinv_ops.upfirdn2d import setup_filter
+from ganinv_ops.filters import filter_size, setup_filter
 
-CSRC = Path(build.__file__).parent / "csrc"
 SEPARABLE = torch.linspace(-1, 2, 12).cos()
 FULL = torch.linspace(-2, 3, 144).cos().reshape(12, 12)
 CASES: dict[str, tuple[tuple[int, ...], Tensor | None, Tensor | None, dict[str, Any]]] = {
@@ -38,15 +33,8 @@ CASES: dict[str, tuple[tuple[int, ...], Tensor | None, Tensor | None, dict[str, 
 
 
 @pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    compiler = os.environ.get("CXX") or "c++"
-    if shutil.which(compiler.split()[0]) is None:
-        pytest.skip("no C++ compiler")
-    library = tmp_path_factory.mktemp("tiles") / "run_tiles.so"
-    source = Path(__file__).with_name("run_tiles.cpp")
-    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-I{CSRC}"]
-    subprocess.run([*compiler.split(), *flags, str(source), "-o", str(library)], check=True)
-    loaded = ctypes.CDLL(str(library))
+def tiles(compile_for_host: Callable[[str], ctypes.CDLL]) -> ctypes.CDLL:
+    loaded = compile_for_host("run_tiles")
     loaded.run_tiles.restype = ctypes.c_int64
     return loaded
 
@@ -126,7 +114,7 @@ def test_tiles_equal_the_reference(launch: Callable[..., bool], name: str, clamp
             assert name in ("radial", "two full filters")  # not in little shared memory
             return
         torch.testing.assert_close(y, op._reference(x, fu, fd, b, s), rtol=1e-4, atol=1e-4)
-    seen = tuple(slice(0, (n - 1) * s.down + k) for n, k in zip(y.shape[2:], op.filter_size(fd), strict=True))
+    seen = tuple(slice(0, (n - 1) * s.down + k) for n, k in zip(y.shape[2:], filter_size(fd), strict=True))
     differing = (mask ^ op._mask(x, fu, b, s))[..., seen[0], seen[1]].count_nonzero()
     assert differing <= 2  # a value at the kink may fall either way
     upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
@@ -142,7 +130,7 @@ def test_tiles_equal_the_reference(launch: Callable[..., bool], name: str, clamp
 def test_first_use_compares_with_the_reference(
     launch: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert build.CHECKS["filtered_lrelu"] is op._cuda_error
+    assert dispatch.CHECKS["filtered_lrelu"] is op._cuda_error
     right = op._cuda_error("cpu")
     if right == float("inf"):
         pytest.skip("no tile fits so little shared memory")
@@ -160,7 +148,7 @@ def test_kernel_equals_the_reference_on_a_card(dtype: torch.dtype) -> None:
     x = torch.randn(2, 20, 54, 54, device="cuda").to(dtype).requires_grad_(True)
     b = torch.randn(20, device="cuda").to(dtype)
     results = []
-    impls: tuple[build.Impl, ...] = ("ref", "native")
+    impls: tuple[dispatch.Impl, ...] = ("ref", "native")
     for impl in impls:
         y = op.filtered_lrelu(x, f, f, b, up=2, down=2, padding=(9, 8, 9, 8), clamp=1.0, impl=impl)
         results.append((y, *torch.autograd.grad(y.float().square().sum(), x)))

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.filtered_lrelu import Settings, filtered_lrelu
-from ganinv_ops.upfirdn2d import setup_filter, upsample2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upsample2d
 
 
 class Block(nn.Module):

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample
+from ganinv_ops.dispatch import Impl
+from ganinv_ops.filters import setup_filter
 from ganinv_ops.modulate import modulated_conv2d
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 

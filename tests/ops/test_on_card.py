@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import build
+from ganinv_ops import build, dispatch
 from ganinv_ops.bias_act import ACTIVATIONS, bias_act
-from ganinv_ops.build import Impl
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filtered_lrelu import filtered_lrelu
-from ganinv_ops.upfirdn2d import setup_filter, upfirdn2d
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import upfirdn2d
 
 pytestmark = [
     pytest.mark.cuda,
@@ -86,8 +87,8 @@ def test_kernel_is_right(name: str, dtype: torch.dtype, layout: torch.memory_for
 
 @pytest.mark.parametrize("op", build.OPS["cuda"])
 def test_kernels_pass_their_check(op: str) -> None:
-    assert build.native("cuda").ready, build.native("cuda").detail
-    assert build.CHECKS[op]() < 1e-3
+    assert dispatch.native("cuda").ready, dispatch.native("cuda").detail
+    assert dispatch.CHECKS[op]() < 1e-3
 
 
 def test_same_bits_every_time_and_on_another_stream() -> None:

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.build import Impl
 from ganinv_ops.conv import conv2d_resample
+from ganinv_ops.dispatch import Impl
 from ganinv_ops.filtered_lrelu import filtered_lrelu
+from ganinv_ops.filters import setup_filter
 from ganinv_ops.modulate import modulated_conv2d
-from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from ganinv_ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 Inputs = dict[str, Any]
 Results = dict[str, Tensor]

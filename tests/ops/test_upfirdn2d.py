@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from ganinv_ops.build import Impl, NativeOpError
-from ganinv_ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from ganinv_ops.dispatch import Impl, NativeOpError
+from ganinv_ops.filters import setup_filter
+from ganinv_ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 IMPLS = pytest.mark.parametrize("impl", ["ref", "native"])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -13,8 +13,8 @@ from torch import Tensor
 from ganinv_ops import winograd
 from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
+from ganinv_ops.filters import setup_filter
 from ganinv_ops.modulate import modulated_conv2d
-from ganinv_ops.upfirdn2d import setup_filter
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 8e-3}
 BLUR = setup_filter([1, 3, 3, 1])

@@ -163,17 +163,13 @@ at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
   const at::Tensor s = as_float(styles), scale = as_float(factor), grain = as_float(noise), shift = as_float(bias);
   const at::Tensor weights = as_float(w);
   const int64_t noise_stride = grain.defined() && grain.size(0) > 1 ? grain.stride(0) : 0;
-  const auto run = [&](auto zero) {
+  ganinv::with_type_of(x, [&](auto zero) {
     using T = decltype(zero);
     const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), data(s), data(scale), data(shift), data(grain),
                          x.size(0), x.size(2), x.size(3), in, out, padding, noise_stride, static_cast<float>(slope),
                          static_cast<float>(gain), static_cast<float>(clamp)};
     ganinv::convolve(layer, data(weights), weight_transform(flip));
-  };
-  if (x.scalar_type() == at::kFloat)
-    run(0.0f);
-  else
-    run(c10::BFloat16());
+  });
   return y;
 }
 

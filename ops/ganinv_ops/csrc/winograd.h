@@ -121,4 +121,13 @@ inline void check_layer(const at::Tensor& x, const at::Tensor& w, const at::Tens
                     x.size(0), ", ", x.size(1), "]");
 }
 
+// Calls run with a zero of the type of x, one of the two that check_layer lets pass.
+template <typename Run>
+void with_type_of(const at::Tensor& x, const Run& run) {
+  if (x.scalar_type() == at::kFloat)
+    run(0.0f);
+  else
+    run(c10::BFloat16());
+}
+
 }  // namespace ganinv

@@ -149,16 +149,12 @@ at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const at::Tenso
   ganinv::large_pages(y);
   const at::Tensor dense = x.contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor weights = w.to(at::kFloat).contiguous(), s = styles.to(at::kFloat).contiguous();
-  const auto run = [&](auto zero) {
+  ganinv::with_type_of(x, [&](auto zero) {
     using T = decltype(zero);
     const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), s.const_data_ptr<float>(), x.size(0), x.size(2),
                          x.size(3), in, out};
     ganinv::convolve(layer, weights.const_data_ptr<float>(), weight_transform(flip));
-  };
-  if (x.scalar_type() == at::kFloat)
-    run(0.0f);
-  else
-    run(c10::BFloat16());
+  });
   return y;
 }
 

@@ -12,7 +12,7 @@ from ganinv.align.crop import crop_face, crop_hole
 from ganinv.align.geometry import PRESETS, apply, face_quad, side, to_crop
 from ganinv.align.paste import BLENDS, paste_face
 from ganinv.errors import UsageError
-from ganinv.images import resize
+from ganinv.sizes import resize
 
 PRESET = PRESETS["psp"].at(64)
 
