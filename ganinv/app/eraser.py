@@ -73,7 +73,7 @@ def painted(value: Value | None) -> Bools:
 
 def mask_png(hole: Bools) -> str:
     """A hole as the canvas takes it: white and opaque where erased, at SIDE px."""
-    from ganinv.images import resize_hole
+    from ganinv.sizes import resize_hole
 
     levels = np.where(resize_hole(hole, SIDE)[..., None], np.uint8(255), np.uint8(0))
     return _png(np.repeat(levels, 4, axis=2))

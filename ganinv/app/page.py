@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ganinv import images
 from ganinv.align.regions import PARTS
 from ganinv.app import downloads
 from ganinv.app.eraser import SIDE, painted, shown, with_hole
@@ -19,6 +18,7 @@ from ganinv.app.messages import told, told_along
 from ganinv.app.studio import FillSettings, Studio
 from ganinv.app.work import SHAPES, Work
 from ganinv.errors import InputError
+from ganinv.sizes import resize
 
 MODEL = "model"  # everything that computes waits in one queue
 _COMPUTES: dict[str, Any] = {"api_visibility": "private", "concurrency_id": MODEL}
@@ -164,7 +164,7 @@ class Page:
         if work.edited is not None and work.kept is not None:
             before = work.fillings[work.kept].shown
         side = max(work.size, _SHOWN_SIDE)
-        return images.resize(before, side), images.resize(self.studio.result(work), side)
+        return resize(before, side), resize(self.studio.result(work), side)
 
     # ------------------------------------------------------------------------------------------ editing
 

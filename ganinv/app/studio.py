@@ -24,6 +24,7 @@ from ganinv.errors import GanInvError, InputError, UnknownNameError, UsageError
 from ganinv.guidance import LAYER_GROUPS, reference_codes
 from ganinv.images import Bools, Bytes, Picture
 from ganinv.inversion import Inversion, check_backbone
+from ganinv.mask_files import read_mask
 from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.plugins import registry
 from ganinv.sampling import sample_seeds
@@ -161,7 +162,7 @@ class Studio:
         """
         self.limits.check_size(*_dimensions(path))
         shape = work.picture.pixels.shape
-        hole = images.read_mask(path, (shape[0], shape[1])).hole
+        hole = read_mask(path, (shape[0], shape[1])).hole
         if work.is_whole:
             return hole
         from ganinv.align.crop import crop_hole

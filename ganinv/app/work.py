@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ganinv import images
 from ganinv.align.crop import crop_face, crop_hole
 from ganinv.align.faces import Face
 from ganinv.align.geometry import Points, Preset
@@ -19,6 +18,7 @@ from ganinv.errors import InputError, UsageError
 from ganinv.images import Bools, Bytes, Picture
 from ganinv.inversion import Inversion
 from ganinv.masks import MASK_NAMES, named_hole
+from ganinv.sizes import resize, resize_hole
 
 SHAPES = ("half-left", "half-right", "half-top", "half-bottom", "centre")
 """Holes that need no face, of those in `ganinv.masks`."""
@@ -101,7 +101,7 @@ class Work:
         """The work with what is painted on the crop, bool (P, P) of any size, erased; its fillings go."""
         quad, shape = self.frames[self.frame].quad, self.hole.shape
         if self.is_whole:
-            hole = inside = images.resize_hole(painted, self.size)
+            hole = inside = resize_hole(painted, self.size)
         else:
             hole = hole_in_photo(painted, quad, (shape[0], shape[1]))
             inside = crop_hole(hole, quad, self.size) if painted.any() else np.zeros_like(self.crop_hole)
@@ -114,7 +114,7 @@ class Work:
             InputError: a part, where no face was found. UsageError: neither a part nor a shape.
         """
         if name in MASK_NAMES:
-            return images.resize_hole(named_hole(name, self.size, 0), side)
+            return resize_hole(named_hole(name, self.size, 0), side)
         chosen = self.frames[self.frame]
         if chosen.face is None:
             raise InputError(
@@ -156,7 +156,7 @@ def _crop(pixels: Bytes, frame: Frame, preset: Preset) -> Bytes:
         return crop_face(pixels, frame.quad, preset)
     left, top = np.rint(frame.quad[0] + 0.5).astype(int)
     right, bottom = np.rint(frame.quad[2] + 0.5).astype(int)
-    return images.resize(np.ascontiguousarray(pixels[top:bottom, left:right]), preset.size)
+    return resize(np.ascontiguousarray(pixels[top:bottom, left:right]), preset.size)
 
 
 def middle_frame(shape: tuple[int, ...], face: Face | None = None) -> Frame:

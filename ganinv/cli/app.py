@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ganinv.cli.common import machine_options
+from ganinv.cli.options import machine_options
 
 
 @click.command("app", short_help="Open the page: erase by hand, pick a filling, move a slider.")
