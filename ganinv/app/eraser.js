@@ -10,11 +10,11 @@ canvas.width = canvas.height = 2 * SIDE;
 const mask = document.createElement("canvas");
 mask.width = mask.height = SIDE;
 const pen = mask.getContext("2d", { willReadFrequently: true });
-let picture = null, number = 0, tool = "brush", history = [], stroke = null, cursor = null;
+let picture = null, seen = 0, tool = "brush", history = [], stroke = null, cursor = null;
 
 const blank = () => { const kept = pen.getImageData(0, 0, SIDE, SIDE).data; for (let i = 3; i < kept.length; i += 4) if (kept[i]) return false; return true; };
 const remember = () => { history.push(pen.getImageData(0, 0, SIDE, SIDE)); if (history.length > KEPT_STEPS) history.shift(); };
-const tell = () => { props.value = { number, hole: blank() ? null : mask.toDataURL("image/png") }; };
+const tell = () => { props.value = { number: seen, hole: blank() ? null : mask.toDataURL("image/png") }; };
 
 function draw() {
   const whole = canvas.width;
@@ -71,14 +71,16 @@ canvas.addEventListener("pointerdown", (event) => {
   if (!stroke.box) line(at, at);
   draw();
 });
-canvas.addEventListener("pointermove", (event) => {
+function follow(event) {
   cursor = place(event);
   if (stroke) { if (!stroke.box) line(stroke.to, cursor); stroke.to = cursor; }
   draw();
-});
+}
+canvas.addEventListener("pointermove", follow);
 canvas.addEventListener("pointerleave", () => { if (!stroke) { cursor = null; draw(); } });
-const lift = () => {
+const lift = (event) => {
   if (!stroke) return;
+  if (event.type === "pointerup") follow(event); // where a quick hand lets go, no move may have been told
   if (stroke.box) {
     pen.fillStyle = "white";
     pen.fillRect(stroke.from.x, stroke.from.y, stroke.to.x - stroke.from.x, stroke.to.y - stroke.from.y);
@@ -152,12 +154,12 @@ function paint(url) {
 }
 function take() {
   const value = props.value;
-  if (!value) return;
+  if (!value || value.number === seen) return; // what is shown already, or was told by this canvas itself
+  seen = value.number;
   if (value.picture) {
-    number = value.number;
     history = [];
     load(value.picture, (image) => { picture = image; paint(value.hole); });
-    props.value = { number, hole: value.hole };
+    props.value = { number: seen, hole: value.hole };
   } else if (picture) {
     remember();
     paint(value.hole);

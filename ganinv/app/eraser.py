@@ -46,9 +46,9 @@ def shown(picture: Bytes, hole: Bools | None = None) -> Value:
     }
 
 
-def with_hole(value: Value | None, hole: Bools) -> Value:
+def with_hole(hole: Bools) -> Value:
     """What makes the canvas show another hole (P, P) on the same picture; the one before can be undone to."""
-    return {"number": (value or {}).get("number", 0), "hole": mask_png(hole)}
+    return {"number": next(_NUMBERS), "hole": mask_png(hole)}
 
 
 def painted(value: Value | None) -> Bools:

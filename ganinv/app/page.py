@@ -105,13 +105,13 @@ class Page:
         for name, button in zip(self.shapes, left.clicks, strict=True):
             handler = told(lambda work, value, name=name: self._click(work, value, name))
             button.click(handler, [self.work, left.canvas], left.canvas, **_QUIETLY)
-        left.mask.upload(told(self._mask), [self.work, left.canvas, left.mask], left.canvas, **_COMPUTES)
+        left.mask.upload(told(self._mask), [self.work, left.mask], left.canvas, **_COMPUTES)
 
     def _click(self, work: Work | None, value: Any, name: str) -> Any:
-        return with_hole(value, painted(value) | self.studio.shape_hole(_opened(work), name, SIDE))
+        return with_hole(painted(value) | self.studio.shape_hole(_opened(work), name, SIDE))
 
-    def _mask(self, work: Work | None, value: Any, path: str) -> Any:
-        return with_hole(value, self.studio.mask(_opened(work), Path(path)))
+    def _mask(self, work: Work | None, path: str) -> Any:
+        return with_hole(self.studio.mask(_opened(work), Path(path)))
 
     # ------------------------------------------------------------------------------------------ filling
 

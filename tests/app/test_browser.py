@@ -129,7 +129,7 @@ def test_tools_of_the_canvas(page: Any, portrait: Path, tmp_path: Path) -> None:
 
     open_file(page, "open", portrait)
     page.click("#eraser [data-tool=box]")
-    paint(page, (0.005, 0.005), (0.5, 0.5))
+    paint(page, (0.01, 0.01), (0.5, 0.5))
     assert hole() == pytest.approx(0.25, abs=0.02)
     page.click("#eraser [data-act=invert]")
     assert hole() == pytest.approx(0.75, abs=0.02)
@@ -142,6 +142,7 @@ def test_tools_of_the_canvas(page: Any, portrait: Path, tmp_path: Path) -> None:
     for key in ("c", "b", "ArrowRight", "ArrowRight", " "):
         page.keyboard.press(key)
     assert 0.003 < hole() < 0.03
+    page.locator("#eraser canvas").focus()
     page.keyboard.press("Control+z")
     assert hole() == 0
 
