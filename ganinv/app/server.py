@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ def build(studio: Studio, folder: Path) -> gradio.Blocks:
     try:
         import gradio as gr
     except ModuleNotFoundError as cause:
-        raise PluginError(f"the page needs {cause.name}: type pip install 'ganinv[app]'") from cause
+        raise PluginError(
+            f"the page needs {cause.name}, which is not installed: type pip install 'ganinv[app]'"
+        ) from cause
     from ganinv.app.endpoints import tie
     from ganinv.app.page import Page
 
@@ -49,9 +52,17 @@ def build(studio: Studio, folder: Path) -> gradio.Blocks:
 
 
 def serve(
-    studio: Studio, *, host: str = "127.0.0.1", port: int = 7860, browser: bool = True, wait: bool = True
+    studio: Studio,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    browser: bool = True,
+    wait: bool = True,
+    report: Callable[[str], object] = lambda line: None,
 ) -> gradio.Blocks:
     """Serves the page until Ctrl-C, or in the background where `wait` is false (then `close()` ends it).
+
+    `report` is told where the page is, once it is there.
 
     Raises:
         PluginError: Gradio is not installed. UsageError: the port is taken.
@@ -63,8 +74,10 @@ def serve(
         blocks.launch(**_options(studio, host, port, browser))
     except OSError as cause:
         raise UsageError(
-            f"cannot listen on {host}:{port} ({cause}): another program may; type --port {port + 1}"
+            f"cannot listen on {host}:{port}: another program may, or it is no address of this machine; "
+            f"type --port {port + 1}"
         ) from cause
+    report(f"the page is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port} (Ctrl-C ends it)")
     if wait:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that it ends tidily
         try:

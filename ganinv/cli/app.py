@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,13 +41,11 @@ def command(
     from ganinv.app.studio import Studio
     from ganinv.cli.machine import open_backbone, open_backbone_of
 
-    running = {"precision": precision, "chunk": chunk, "compiled": compiled}
-    generator = (
-        open_backbone_of(weights and Path(weights), device, **running)
-        if backbone is None
-        else open_backbone(backbone, device, **running)
-    )
+    running: dict[str, Any] = {"precision": precision, "chunk": chunk, "compiled": compiled}
+    if backbone is None:
+        generator = open_backbone_of(weights, device, **running)
+    else:
+        generator = open_backbone(backbone, device, **running)
     options = {} if weights is None else {"weights": weights}
     studio = Studio(load_method(method, backbone=generator, **options), stored=not share_nothing)
-    click.echo(f"the page is at http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port} (Ctrl-C ends it)")
-    serve(studio, host=host, port=port, browser=browser)
+    serve(studio, host=host, port=port, browser=browser, report=click.echo)
