@@ -1,0 +1,92 @@
+"""Codes that agree with a picture in what its hole hides, on a generator whose z is plain to see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganinv.errors import ConfigError
+from plugin_ganinpaint.training import data, hidden, settings
+from plugin_ganinpaint.training.hidden import ToldEntries
+
+SIDE = 16
+
+
+class Quarters:
+    """Entry i of z (4 of them) is the grey level of quarter i; the code is z, once for each of two layers."""
+
+    resolution, num_ws, z_dim, c_dim = SIDE, 2, 4, 0
+    w_avg = torch.zeros(4)
+
+    def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return z[:, None].expand(-1, 2, -1).clone()
+
+    def synthesize(self, ws: Tensor, **how: Any) -> Any:
+        levels = (ws[:, 0] / 4).reshape(-1, 1, 2, 2).repeat(1, 3, 1, 1)
+        return SimpleNamespace(images=levels.repeat_interleave(SIDE // 2, 2).repeat_interleave(SIDE // 2, 3))
+
+
+def quarters_visible(*shown: int) -> Tensor:
+    visible = torch.zeros(1, 1, 2, 2)
+    for index in shown:
+        visible[0, 0, index // 2, index % 2] = 1
+    return visible.repeat_interleave(SIDE // 2, 2).repeat_interleave(SIDE // 2, 3)
+
+
+def test_an_entry_is_told_where_its_pixels_are_seen() -> None:
+    told = ToldEntries(Quarters())  # type: ignore[arg-type]
+    seen = torch.cat([quarters_visible(0, 3), quarters_visible(), quarters_visible(0, 1, 2, 3)])
+    assert told(seen).tolist() == [[True, False, False, True], [False] * 4, [True] * 4]
+
+
+def test_a_share_or_a_clear_sight_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    eighth, half = quarters_visible(2), quarters_visible(2)
+    eighth[..., 1:], half[..., SIDE // 4 :] = 0, 0
+    clear = ToldEntries(Quarters())  # type: ignore[arg-type]
+    assert clear(eighth)[0, 2] and clear(half)[0, 2]
+    monkeypatch.setattr(hidden, "CLEAR", 1e6)  # no sight of a part is clear enough: its share decides
+    share = ToldEntries(Quarters())  # type: ignore[arg-type]
+    assert not share(eighth)[0, 2] and share(half)[0, 2]
+
+
+def make_sampler(chance: float) -> data.Sampler:
+    config = replace(
+        settings.TrainConfig(),
+        data=settings.DataSettings(hidden_codes=chance, layer_range=0.0, style_mixing=0.0),
+    )
+    return data.Sampler(Quarters(), config, 16, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+
+
+def test_partial_pass_agrees_in_the_hidden_entries_only_and_on_all_pixels() -> None:
+    sampler = make_sampler(1.0)
+    batch = sampler.draw()
+    assert batch.where.min() == 1
+    assert sampler.told is not None
+    told = sampler.told(batch.visible)
+    fed, true = batch.w_rand[16:, 0], batch.w_true[:, 0]
+    assert told.any() and not told.all()
+    assert torch.equal(fed[~told], true[~told])
+    assert (fed[told] != true[told]).all()
+
+
+def test_no_chance_changes_nothing() -> None:
+    batch = make_sampler(0.0).draw()
+    assert torch.equal(batch.where[16:], batch.visible)
+    assert (batch.w_rand[16:] != batch.w_true).all()
+
+
+def test_a_share_of_the_rows_has_them() -> None:
+    batch = make_sampler(0.5).draw()
+    whole = batch.where[16:].amin(dim=(1, 2, 3)) == 1
+    holes = batch.visible.amin(dim=(1, 2, 3)) == 0
+    assert 0 < int((whole & holes).sum()) < int(holes.sum())
+
+
+def test_a_chance_beyond_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.hidden_codes is 1\.5; give a chance from 0 to 1"):
+        settings.DataSettings(hidden_codes=1.5)
