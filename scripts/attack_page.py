@@ -66,7 +66,10 @@ class Attacker:
             text = kind()
         except httpx.HTTPError as cause:
             text = f"no answer: {type(cause).__name__}"
-        self.said["refused or told" if "error" in text.lower() or len(text) < 300 else "other"] += 1
+        told = "error" in text.lower() or "detail" in text
+        self.said[
+            "without an answer" if text.startswith("no answer") else "refused or told" if told else "other"
+        ] += 1
         return kind.__name__ if SECRET in text or "root:x:" in text else None
 
     def upload(self, data: bytes, name: str = "picture.png") -> dict[str, Any]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import gradio
 
 _HERE = Path(__file__).parent
+_THREADS = (
+    6  # each that ever computes keeps PyTorch's own threads and memory beside it; one computes at a time
+)
 
 
 def build(studio: Studio, folder: Path) -> gradio.Blocks:
@@ -104,6 +107,7 @@ def _options(studio: Studio, host: str, port: int, browser: bool) -> dict[str, A
         "quiet": True,
         "prevent_thread_lock": True,
         "show_error": False,
+        "max_threads": _THREADS,
         "allowed_paths": [],
         "max_file_size": f"{studio.limits.upload_mb}mb",
         "state_session_capacity": studio.limits.visitors,

@@ -136,19 +136,22 @@ class Work:
             raw: the generator's own picture of the result, which goes on around the hole.
             whole: what was not erased has changed too.
         """
-        surround = np.where(self.crop_hole[..., None], result, raw)
-        pixels = result if whole else self.crop
-        if self.is_whole:
-            return replace(self.picture, original=result.astype(self.picture.colours.dtype), alpha=None)
-        colours = paste_face(
-            self.picture.colours,
-            pixels,
-            self.crop,
-            self.frames[self.frame].quad,
-            hole=self.hole if self.hole.any() else None,
-            surround=surround,
-        ).colours
-        return replace(self.picture, original=colours)
+        colours, alpha = self.picture.colours, self.picture.alpha
+        if self.is_whole:  # what did not change keeps all its bits
+            levels = result.astype(colours.dtype) * (257 if colours.dtype == np.uint16 else 1)
+            colours = np.where((result != self.crop).any(axis=2, keepdims=True), levels, colours)
+        else:
+            colours = paste_face(
+                colours,
+                result if whole else self.crop,
+                self.crop,
+                self.frames[self.frame].quad,
+                hole=self.hole if self.hole.any() else None,
+                surround=np.where(self.crop_hole[..., None], result, raw),
+            ).colours
+        if alpha is not None:
+            alpha = np.where(self.hole, np.uint8(255), alpha)
+        return replace(self.picture, original=colours, alpha=alpha)
 
 
 def _crop(pixels: Bytes, frame: Frame, preset: Preset) -> Bytes:

@@ -113,6 +113,20 @@ def test_photo_changes_in_the_hole_only(studio: Studio, tmp_path: Path) -> None:
     assert abs(columns.mean() - 470) < 40 and rows.mean() < 260  # the eyes of the second person
 
 
+def test_sixteen_bits_and_transparency_are_kept(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    deep = np.asarray(Image.open(portrait)).astype(np.uint16) * 257 + 3
+    alpha = np.full((64, 64), 40, np.uint8)
+    pixels = (deep // 257).astype(np.uint8)
+    work = studio.begin(images.Picture(pixels, alpha, original=deep), "deep")
+    work = work.erased(studio.shape_hole(work, "half-left", 64))
+    *_, work = studio.fill(work, FillSettings(1))
+    photo = studio.photo(studio.keep(work, 0))
+    assert photo.colours.dtype == np.uint16 and photo.alpha is not None
+    assert np.array_equal(photo.colours[:, 32:], deep[:, 32:]) and (photo.alpha[:, 32:] == 40).all()
+    assert abs(photo.colours[:, :32] / 257 - work.fillings[0].shown[:, :32]).max() < 1
+    assert (photo.alpha[:, :32] == 255).all()
+
+
 def test_half_shapes_need_no_face(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((90, 120, 3), 120, np.uint8)).save(path)
