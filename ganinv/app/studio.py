@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ganinv import images
+from ganinv.align.crop import crop_hole
 from ganinv.align.faces import Face, in_order
 from ganinv.align.geometry import face_quad, preset
 from ganinv.align.regions import PARTS
@@ -137,7 +138,7 @@ class Studio:
         work = self.begin(Picture(pixels), path.name.split(".")[0])
         work = work.erased(saved.hole[0, 0].bool().numpy())
         with self._busy:
-            made = self._fillings(work, saved, [str(index) for index in range(saved.samples)])
+            made = self._fillings(work, saved)
         return replace(work, fillings=tuple(made), kept=0 if saved.samples == 1 else None)
 
     def _faces(self, pixels: Bytes) -> list[Face]:
@@ -165,8 +166,6 @@ class Studio:
         hole = read_mask(path, (shape[0], shape[1])).hole
         if work.is_whole:
             return hole
-        from ganinv.align.crop import crop_hole
-
         return crop_hole(hole, work.frames[work.frame].quad, work.size)
 
     # ------------------------------------------------------------------------------------------ filling
@@ -189,7 +188,7 @@ class Studio:
             stop = min(start + _AT_ONCE, first + settings.count)
             with self._busy:
                 inversion = self._inverted(work, settings, start, stop, deadline)
-                made = self._fillings(work, inversion, [str(index) for index in range(start, stop)])
+                made = self._fillings(work, inversion)
             work = replace(work, fillings=(*work.fillings, *made))
             yield work
             deadline.check()
@@ -235,11 +234,13 @@ class Studio:
             )
         return codes if settings.diversity == 1 else torch.lerp(codes[:1], codes, settings.diversity)
 
-    def _fillings(self, work: Work, inversion: Inversion, labels: Sequence[str]) -> list[Filling]:
+    def _fillings(self, work: Work, inversion: Inversion) -> list[Filling]:
         drawn = images.to_uint8(self.method.render(inversion)[0])  # (K, S, S, 3)
+        told = (inversion.options.get(key, 0) for key in ("seed", "first"))  # a file may say anything
+        seed, first = (value if isinstance(value, int) else 0 for value in told)
         return [
-            Filling(label, drawn[index], self._pasted(work, drawn[index]), inversion.sample(index))
-            for index, label in enumerate(labels)
+            Filling(f"{seed}:{first + index}", raw, self._pasted(work, raw), inversion.sample(index))
+            for index, raw in enumerate(drawn)
         ]
 
     @staticmethod

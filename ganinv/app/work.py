@@ -38,8 +38,8 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """One completion. label: how a visitor tells it from others. raw, shown: uint8 (S, S, 3), the generator's
-    picture, and the same with the known pixels pasted in. inversion: of this sample alone.
+    """One completion. label: its seed, and its number among that seed's samples. raw, shown: uint8
+    (S, S, 3), the generator's picture, and the same with the known pixels pasted in. inversion: of it alone.
     """
 
     label: str

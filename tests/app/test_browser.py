@@ -153,7 +153,7 @@ def test_mask_file_and_more(page: Any, portrait: Path, mask: Path) -> None:
     fill(page)
     page.click("#more")
     page.wait_for_selector("#gallery .thumbnail-item >> nth=11")
-    assert page.locator("#gallery .caption-label").all_inner_texts() == [str(i) for i in range(12)]
+    assert page.locator("#gallery .caption-label").all_inner_texts() == [f"0:{i}" for i in range(12)]
 
 
 def test_bad_uploads_are_told(page: Any, portrait: Path, tmp_path: Path) -> None:

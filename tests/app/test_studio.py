@@ -56,7 +56,7 @@ def test_fillings_are_those_of_the_command_line(studio: Studio, portrait: Path, 
 def test_more_goes_on_where_the_first_ended(studio: Studio, portrait: Path) -> None:
     *_, work = studio.fill(filled(studio, portrait, count=3), FillSettings(2))
     whole = filled(studio, portrait, count=5)
-    assert [f.label for f in work.fillings] == ["0", "1", "2", "3", "4"]
+    assert [f.label for f in work.fillings] == [f"0:{index}" for index in range(5)]
     for one, other in zip(work.fillings, whole.fillings, strict=True):
         assert abs(one.raw.astype(int) - other.raw.astype(int)).max() <= 1
 
