@@ -34,6 +34,18 @@ def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
     return (error / count.clamp_min(1)).mean()
 
 
+def code_distance(codes: Tensor, true: Tensor, counts: Tensor, w_avg: Tensor) -> Tensor:
+    """Mean squared distance of codes (N, num_ws, w_dim) to the true ones, in units of their spread; a scalar.
+
+    Args:
+        counts: (N,), which rows count; without any the distance is 0.
+        w_avg: the mean code, from which the spread of the true ones is measured.
+    """
+    row = counts.to(codes.dtype)[:, None, None]
+    error = ((codes - true).square() * row).sum() / (row.sum() * codes[0].numel()).clamp_min(1)
+    return error / (true - w_avg).square().mean().clamp_min(1e-12)
+
+
 class FeatureDistance(nn.Module):
     """Perceptual distance from the feature maps of a frozen copy of the discriminator.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ganinv.app.limits import Limits
 from ganinv.cli.options import machine_options
 
 
@@ -17,6 +18,17 @@ from ganinv.cli.options import machine_options
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 @click.option("--browser/--no-browser", default=True, help="Open a browser as soon as the page is there.")
 @click.option("--share-nothing", is_flag=True, help="Offer nothing of this machine's: no kept directions.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=Limits.seconds,
+    show_default=True,
+    help="Longest request; raise it for slow methods (optimize, pti).",
+)
+@click.option(
+    "--megapixels", type=click.FloatRange(0.01, 80), default=Limits.megapixels, show_default=True,
+    help="Largest picture.",
+)  # fmt: skip
 @machine_options
 def command(
     backbone: str | None,
@@ -26,6 +38,8 @@ def command(
     port: int,
     browser: bool,
     share_nothing: bool,
+    seconds: float,
+    megapixels: float,
     device: str,
     precision: str,
     chunk: int | None,
@@ -47,5 +61,6 @@ def command(
     else:
         generator = open_backbone(backbone, device, **running)
     options = {} if weights is None else {"weights": weights}
-    studio = Studio(load_method(method, backbone=generator, **options), stored=not share_nothing)
+    limits = Limits(seconds=seconds, megapixels=megapixels)
+    studio = Studio(load_method(method, backbone=generator, **options), limits, stored=not share_nothing)
     serve(studio, host=host, port=port, browser=browser, report=click.echo)

@@ -74,6 +74,9 @@ class LossSettings:
     """Discriminator steps between two R1 penalties, which are weighted by it in turn."""
     r1_gamma: float | None = None
     """Weight of R1; None = 0.0002 * resolution^2 / batch."""
+    code: float = 0.0
+    """Weight of the squared distance of w_out to the picture's own code, in units of the codes' spread, in
+    rows that must agree on all pixels: it keeps w_out among the codes that the generator knows."""
     mode_seeking: float = 0.0
     """Stage 1: weight of the term that makes completions of different codes differ."""
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ganinv.parts import Backbone
 
+from .. import losses
 from ..config import NetworkConfig
 from .common import Networks, render
 from .data import Batch
@@ -36,7 +37,4 @@ def code_distance(networks: nn.Module, backbone: Backbone, batch: Batch) -> Tens
     have no code and are left out.
     """
     _, _, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
-    known = batch.has_code[:, None, None]
-    error = ((w_enc - batch.w_true) * known).square().sum() / (known.sum() * w_enc[0].numel()).clamp_min(1)
-    spread = (batch.w_true - backbone.w_avg).square().mean().clamp_min(1e-12)
-    return error / spread
+    return losses.code_distance(w_enc, batch.w_true, batch.has_code, backbone.w_avg)

@@ -123,6 +123,9 @@ class StageSteps:
                 known = losses.blend(shown, target, batch.where)
                 terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
                 total = total + weights.perceptual * terms["perceptual"]
+            if weights.code > 0:
+                terms["code_out"] = self._code_distance(w_out, batch)
+                total = total + weights.code * terms["code_out"]
             fakes = None
             if weights.adversarial > 0 and self.step % weights.adversarial_every == 0:
                 fakes = self._fakes(shown, target, batch)
@@ -154,6 +157,11 @@ class StageSteps:
         )
         self.optimiser.step()
         return torch.as_tensor(norm).detach()
+
+    def _code_distance(self, w_out: Tensor, batch: Batch) -> Tensor:
+        whole = (batch.where.amin(dim=(1, 2, 3)) == 1) & batch.has_code.repeat(batch.passes)  # (P * N,)
+        true = batch.w_true.repeat(batch.passes, 1, 1)
+        return losses.code_distance(w_out, true, whole, self.backbone.w_avg)
 
     def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
         (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)

@@ -183,6 +183,17 @@ def test_limits_hold(studio: Studio, portrait: Path, tmp_path: Path) -> None:
         list(slow.fill(erased(studio, portrait), FillSettings(4)))
 
 
+def test_slow_methods_work_and_are_stopped_on_time(studio: Studio, portrait: Path) -> None:
+    slow = load_method("optimize", backbone=studio.backbone, steps=4)
+    patient = Studio(slow, replace(Limits(), samples=4), stored=False)
+    *_, work = patient.fill(erased(patient, portrait), FillSettings(3))
+    assert [filling.label for filling in work.fillings] == ["0:0", "0:1", "0:2"]
+    slow = load_method("optimize", backbone=studio.backbone, steps=100_000)
+    hasty = Studio(slow, replace(Limits(), seconds=1.0), stored=False)
+    with pytest.raises(UsageError, match="longer than the 1 seconds of a request and was stopped"):
+        list(hasty.fill(erased(hasty, portrait), FillSettings(1)))
+
+
 def test_what_is_no_inversion_is_told(studio: Studio, portrait: Path) -> None:
     with pytest.raises(CheckpointError, match=r"portrait\.png"):
         studio.reopen(portrait)
