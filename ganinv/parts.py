@@ -13,7 +13,7 @@ from ganinv.backbones.loading import (
     load_backbone,
     load_discriminator,
 )
-from ganinv.backbones.running import chunks, pass_size
+from ganinv.backbones.running import LiveBytes, chunks, free_bytes, pass_size
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
 from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import load_direction, load_directions
@@ -62,6 +62,7 @@ from ganinv.images import (
 from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
 from ganinv.method import GuidedMethod, InversionMethod, check_label
+from ganinv.metrics.distribution import kid
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 
@@ -88,6 +89,7 @@ __all__ = [
     "Inversion",
     "InversionMethod",
     "LayerwiseLinear",
+    "LiveBytes",
     "Noise",
     "OutputError",
     "PluginError",
@@ -112,10 +114,12 @@ __all__ = [
     "fit_array",
     "fit_shape",
     "fixed_hole",
+    "free_bytes",
     "free_form",
     "free_form_batch",
     "from_first",
     "from_levels",
+    "kid",
     "load_backbone",
     "load_config",
     "load_direction",

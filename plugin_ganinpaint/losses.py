@@ -56,6 +56,13 @@ class FeatureDistance(nn.Module):
         """Normalised feature maps of pictures (N, 3, H, W), finest first, each (N, C_k, h_k, w_k) float32."""
         return [unit_channels(f) for f in self.network.features(images)]
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """One vector for each picture, (N, D) float32: the means of its normalised maps over positions,
+        scaled so that a channel has about a mean square of 1 whatever their number.
+        """
+        maps = self.features(images)
+        return torch.cat([f.mean(dim=(2, 3)) * f.shape[1] ** 0.5 for f in maps], dim=1)
+
     def forward(self, output: Tensor, target_features: Sequence[Tensor]) -> Tensor:
         """Mean distance of pictures (N, 3, H, W) to those that `target_features` were read from; a scalar."""
         maps = zip(self.features(output), target_features, strict=True)

@@ -69,6 +69,10 @@ class Networks(nn.Module):
             ):  # codes stay in full precision, and cost nothing
                 return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand), w_enc
 
+    def encode(self, erased: Tensor, visible: Tensor) -> Tensor:
+        """w_enc (N, num_ws, w_dim) alone: all that the code warm-up needs."""
+        return self.encoder(erased, visible).float()
+
     def forward(
         self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, dict[int, Tensor], Tensor]:

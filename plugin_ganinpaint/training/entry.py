@@ -31,7 +31,7 @@ from ..encoder import options_like
 from .common import derive_seed
 from .data import load_real_images
 from .settings import TrainConfig
-from .state import load_state, state_path
+from .state import BEST, LOG, RESULT, claim, load_state, require_state, state_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from ganinv.parts import PublishedEncoder
 
-    from .loop import StageRun
+    from .best import Best
+    from .loop import OnSave, StageRun
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 STAGES = ("1", "2", "both")
-RESULT = "diverse-inpaint.safetensors"
 OF_THIS_MACHINE = ("backbone", "discriminator", "start_from", "accelerator", "devices")
 """Settings that may name files or devices of the machine, and stay out of weight files."""
 
@@ -114,7 +114,7 @@ def fit(
     report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
-    stages = check_request(out, stage, resume, minutes)
+    stages = check_request(config, out, stage, resume, minutes)
     if discriminator.config.resolution != backbone.resolution:
         raise ConfigError(
             f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone "
@@ -129,6 +129,7 @@ def fit(
         raise ConfigError(f"{backbone.family} backbones compute in float32 only: drop precision=bfloat16")
     try:
         from . import loop
+        from .memory import check_memory
     except ModuleNotFoundError as error:
         raise PluginError(
             f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
@@ -150,6 +151,12 @@ def fit(
     fabric = make_fabric(config)
     if not fabric.is_global_zero:
         report = _silent
+    if fabric.is_global_zero:
+        claim(out)
+    if resume and not any(state_path(out, number).is_file() for number in stages):
+        report(f"{out} holds a run that has saved no state yet: it begins anew")
+    if config.memory_check:
+        report(check_memory(fabric, config, stages, backbone, discriminator, networks))
     endings: dict[str, Any] = {}
     for number in stages:
         run = loop.StageRun(
@@ -159,7 +166,11 @@ def fit(
             run.resume()
         else:
             _begin(run, published)
-        ending = run.run(minutes=minutes, on_save=_saver(run, published))
+        before = run.over(minutes)
+        if before and number != stages[-1]:  # its weight file may be of the next stage by now
+            ending = run.ending(before)
+        else:
+            ending = run.run(minutes=minutes, on_save=_saver(run, published))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
         endings[str(number)] = {
             "reason": ending.reason,
@@ -169,7 +180,8 @@ def fit(
         }
         if ending.reason == "stopped":
             break
-    return {"outputs": [str(out / RESULT), str(out / "log.jsonl")], "stages": endings}
+    files = [out / name for name in (RESULT, BEST, LOG)]
+    return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -179,20 +191,27 @@ def make_fabric(config: TrainConfig) -> Fabric:
     `StageRun.autocast` does not.
     """
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
 
-    strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
+    # The code warm-up and a frozen encoder leave parameters unused. Buffers need not be sent around: filters
+    # never change, and of the statistics of batch normalisation those of the first process are kept.
+    strategy = (
+        DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if config.devices > 1 else "auto"
+    )
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
     fabric.launch()
     return fabric
 
 
-def check_request(out: Path, stage: str, resume: bool, minutes: float | None) -> list[int]:
+def check_request(
+    config: TrainConfig, out: Path, stage: str, resume: bool, minutes: float | None
+) -> list[int]:
     """The stages to run.
 
     Raises:
         UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to
             resume.
-        CheckpointError: nothing to resume.
+        CheckpointError: nothing to resume, or stage 2 without a stage 1 to begin with.
     """
     if stage not in STAGES:
         raise UsageError(f"stage {stage!r} is not known; possible: {', '.join(STAGES)}")
@@ -204,10 +223,12 @@ def check_request(out: Path, stage: str, resume: bool, minutes: float | None) ->
         raise UsageError(
             f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder"
         )
-    if resume and not present:
+    if resume and not present and not (out / LOG).is_file():
         raise CheckpointError(
             f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume"
         )
+    if stages == [2] and not present and config.start_from is None:
+        require_state(state_path(out, 1), 1)
     return stages
 
 
@@ -301,24 +322,27 @@ def _begin(run: StageRun, published: PublishedEncoder | None) -> None:
             networks.encoder.adopt(published.to(run.fabric.device))
 
 
-def _saver(run: StageRun, published: PublishedEncoder | None) -> Callable[[Any], object]:
-    """Writes the averaged networks as a weight file, with how they were made."""
+def _saver(run: StageRun, published: PublishedEncoder | None) -> OnSave:
+    """Writes averaged networks as a weight file, those of now or the best so far, with how they were made."""
     from ..weights import save_networks
 
-    def save(networks: Any) -> str:
+    def save(networks: Any, best: Best | None) -> str:
         # files and folders of this machine say nothing elsewhere
         data = replace(run.config.data, real_images=None)
         network = replace(run.config.network, encoder_from=None)
         shared = replace(run.config, data=data, network=network)
+        chosen = run.record.best
         provenance = {
             "stage": run.stage,
-            "images": run.images,
+            "images": run.images if best is None else best.images,
+            "best": chosen and {"probe_kid": chosen.kid, "images": chosen.images, "file": BEST},
             "perceptual": run.distance.name,
             "edits": None if run.edits is None else run.edits.kind,
             "real_images": 0 if run.reals is None else len(run.reals),
             "config": {k: v for k, v in asdict(shared).items() if k not in OF_THIS_MACHINE},
             "encoder_from": published and {"name": published.name, "sha256": published.sha256},
         }
-        return save_networks(run.out / RESULT, networks, backbone=run.backbone, provenance=provenance)
+        name = RESULT if best is None else BEST
+        return save_networks(run.out / name, networks, backbone=run.backbone, provenance=provenance)
 
     return save
