@@ -82,7 +82,7 @@ def train(
 
     Raises:
         UsageError, ConfigError: what was asked for does not fit. CheckpointError: a file that cannot be used.
-        TrainingError: a loss is no longer finite.
+        TrainingError: a term is no longer finite, or far off its level.
     """
     settings = load_config(TrainConfig, find_config(config, backbone), overrides)
     if backbone is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from ganinv.parts import Backbone, ConfigError, Discriminator, LiveBytes, free_bytes
@@ -16,6 +17,9 @@ from .steps import StageSteps
 
 CLEARLY = 1.25
 """An estimate that is this many times what is free ends the run before it begins."""
+BESIDE = 1.2
+"""What a process takes for each byte of its tensors: the heap has gaps, convolutions want space of their own.
+Measured on a CPU (docs/training.md)."""
 SMALLER = "type network.preset=small (or tiny), take a smaller backbone, or free memory"
 
 
@@ -44,7 +48,7 @@ def measure(
     limit: float,
 ) -> Need:
     """Builds the stage once for itself, takes its largest step with `GROUP` pictures (R1, all networks
-    learning) and counts the bytes of the tensors that are alive at once.
+    learning) and counts the bytes of the tensors that are alive at once, `BESIDE` times.
 
     Raises:
         MemoryError: they are more than `limit`.
@@ -56,9 +60,10 @@ def measure(
         run = StageSteps(
             fabric, trial, stage, backbone, discriminator, networks, Path(), report=lambda line: None
         )
+        built = live.live
         run.train_step(1.0)
     best = sum(value.nbytes for value in run.networks.state_dict().values())
-    return Need(live.live + best, (live.peak - live.live) / GROUP)
+    return Need(BESIDE * (live.live + best), BESIDE * (live.peak - built) / GROUP)
 
 
 def check_memory(
@@ -74,7 +79,7 @@ def check_memory(
     Raises:
         ConfigError: it clearly does not fit; the text says what would.
     """
-    free = free_bytes(fabric.device)
+    free = _free(fabric)
     needs = {}
     for stage in stages:
         try:
@@ -96,6 +101,17 @@ def check_memory(
             )
     each = ", ".join(f"stage {stage} {_gb(need.of(config.stage(stage)))}" for stage, need in needs.items())
     return f"memory: {each} GB needed, about; {_gb(free)} GB free"
+
+
+def _free(fabric: Fabric) -> float:
+    """Free bytes for a process, where there are fewest: all begin, or none. On CPUs they share memory."""
+    free = free_bytes(fabric.device)
+    if fabric.world_size == 1:
+        return free
+    if fabric.device.type == "cpu":
+        free /= fabric.world_size
+    value = torch.tensor(free, dtype=torch.float64, device=fabric.device)
+    return float(torch.as_tensor(fabric.all_reduce(value, reduce_op="min")))
 
 
 def _advice(stage: int, settings: StageSettings, need: Need, free: float) -> str:

@@ -15,6 +15,7 @@ import torch
 from ganinv.parts import load_backbone, load_config, load_discriminator
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
+from plugin_ganinpaint.training.memory import check_memory
 from plugin_ganinpaint.training.settings import TrainConfig
 from plugin_ganinpaint.training.steps import StageSteps
 
@@ -43,7 +44,8 @@ def main(folder: Path) -> None:
             "discriminator": {k: p.grad for k, p in run.discriminator.named_parameters()},
         }
         torch.save(kept, folder / f"{path.stem}-{fabric.global_rank}.pt")
-        run.train_step(0.9)  # DDP tells of a reduction that was not finished in the next step only
+        run.train_step(0.9)  # what DDP has against a step it tells in the next one
+    check_memory(fabric, config, [1, 2], backbone, discriminator, networks)
     torch.distributed.destroy_process_group()
 
 

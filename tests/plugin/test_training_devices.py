@@ -123,11 +123,12 @@ def models(tiny_backbone: Any, discriminator: Discriminator, tmp_path: Path) -> 
 
 
 def test_two_processes_take_the_step_of_one(models: Path, make_run: Make, tmp_path: Path) -> None:
-    for name, change in CASES.items():
+    cases = {name: CASES[name] for name in ("codes-1", "parts-1", "edits-2")}
+    for name, change in cases.items():
         config = replace(change(configuration(EACH)), devices=DEVICES)
         (models / f"{name}.yaml").write_text(json.dumps(asdict(config)))
     launch(models)
-    for name, change in CASES.items():
+    for name, change in cases.items():
         kept = [torch.load(models / f"{name}-{rank}.pt", weights_only=True) for rank in range(DEVICES)]
         batches = [Batch(**entry["batch"]) for entry in kept]
         assert not torch.equal(batches[0].image, batches[1].image)

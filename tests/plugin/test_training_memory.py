@@ -56,8 +56,10 @@ def test_the_measure_of_four_pictures_tells_of_a_batch(
     fabric = entry.make_fabric(replace(config, accelerator="cpu"))
     need = memory.measure(fabric, config, stage, backbone, discriminator, networks, limit=1e12)
     with LiveBytes() as live:
-        make_run(config, stage, tmp_path).train_step(1.0)
-    assert need.of(config.stage(stage)) == pytest.approx(live.peak, rel=0.25)
+        run = make_run(config, stage, tmp_path)
+        run.train_step(1.0)
+        run.train_step(1.0)  # the optimisers have their moments now
+    assert need.of(config.stage(stage)) / memory.BESIDE == pytest.approx(live.peak, rel=0.2)
 
 
 def test_a_line_tells_what_is_needed_and_free(
@@ -91,7 +93,7 @@ def test_what_cannot_fit_is_refused_with_advice(
     check(wide(short))
     need = fabric_free[1]
     monkeypatch.setattr(memory, "measure", real)
-    text = with_free((need.fixed + 32 * need.picture) / 1.5)
+    text = with_free(need.of(wide(short).stage1) / 1.5)
     assert "type stage1.accumulate=2 (about 0." in text and text.endswith(
         "memory_check=false begins all the same"
     )
