@@ -99,8 +99,8 @@ def check_memory(
                 f"stage {stage} needs about {_gb(need.of(settings))} GB, and {_gb(free)} GB are free: "
                 f"{_advice(stage, settings, need, free)}; memory_check=false begins all the same"
             )
-    each = ", ".join(f"stage {stage} {_gb(need.of(config.stage(stage)))}" for stage, need in needs.items())
-    return f"memory: {each} GB needed, about; {_gb(free)} GB free"
+    each = [f"{_gb(need.of(config.stage(stage)))} GB in stage {stage}" for stage, need in needs.items()]
+    return f"memory: needed are about {', '.join(each)}; {_gb(free)} GB are free"
 
 
 def _free(fabric: Fabric) -> float:

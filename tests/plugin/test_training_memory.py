@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,9 @@ def test_a_line_tells_what_is_needed_and_free(
 ) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: 12.4e9)
     text = check(short())
-    assert text.startswith("memory: stage 1 0.0") and text.endswith(" GB needed, about; 12 GB free")
+    assert re.fullmatch(
+        r"memory: needed are about 0.\d+ GB in stage 1, 0.\d+ GB in stage 2; 12 GB are free", text
+    )
 
 
 def test_what_cannot_fit_is_refused_with_advice(
