@@ -35,6 +35,11 @@ class Ending:
     seconds: float
     figures: dict[str, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the answer of a trainer."""
+        how = {"reason": self.reason, "images": self.images, "seconds": round(self.seconds, 1)}
+        return {**how, **self.figures}
+
 
 class TrainingError(GanInvError):
     """Training cannot go on; the last good state is kept."""

@@ -20,7 +20,6 @@ from ganinv.parts import (
     Discriminator,
     DiscriminatorConfig,
     PluginError,
-    UsageError,
     load_backbone,
     load_config,
     load_discriminator,
@@ -30,8 +29,9 @@ from ganinv.parts import (
 from ..encoder import options_like
 from .common import derive_seed
 from .data import load_real_images
+from .request import check_models, check_request
 from .settings import TrainConfig
-from .state import BEST, LOG, RESULT, claim, load_state, require_state, state_path
+from .state import BEST, LOG, RESULT, claim, load_state, state_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from .loop import OnSave, StageRun
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-STAGES = ("1", "2", "both")
 OF_THIS_MACHINE = ("backbone", "discriminator", "start_from", "accelerator", "devices")
 """Settings that may name files or devices of the machine, and stay out of weight files."""
 
@@ -115,18 +114,7 @@ def fit(
 ) -> dict[str, Any]:
     """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
     stages = check_request(config, out, stage, resume, minutes)
-    if discriminator.config.resolution != backbone.resolution:
-        raise ConfigError(
-            f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone "
-            f"draws {backbone.resolution} px: give the discriminator that was trained with it"
-        )
-    if discriminator.config.c_dim not in (0, backbone.c_dim):
-        raise ConfigError(
-            f"discriminator {discriminator.name!r} knows {discriminator.config.c_dim} classes, the backbone "
-            f"{backbone.c_dim}: give the discriminator that was trained with it"
-        )
-    if config.precision == "bfloat16" and not hasattr(backbone, "compute_dtype"):
-        raise ConfigError(f"{backbone.family} backbones compute in float32 only: drop precision=bfloat16")
+    check_models(config, backbone, discriminator)
     try:
         from . import loop
         from .memory import check_memory
@@ -149,10 +137,10 @@ def fit(
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
     fabric = make_fabric(config)
-    if not fabric.is_global_zero:
-        report = _silent
     if fabric.is_global_zero:
         claim(out)
+    else:
+        report = _silent
     if resume and not any(state_path(out, number).is_file() for number in stages):
         report(f"{out} holds a run that has saved no state yet: it begins anew")
     if config.memory_check:
@@ -172,12 +160,7 @@ def fit(
         else:
             ending = run.run(minutes=minutes, on_save=_saver(run, published))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
-        endings[str(number)] = {
-            "reason": ending.reason,
-            "images": ending.images,
-            "seconds": round(ending.seconds, 1),
-            **ending.figures,
-        }
+        endings[str(number)] = ending.to_json()
         if ending.reason == "stopped":
             break
     files = [out / name for name in (RESULT, BEST, LOG)]
@@ -201,35 +184,6 @@ def make_fabric(config: TrainConfig) -> Fabric:
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
     fabric.launch()
     return fabric
-
-
-def check_request(
-    config: TrainConfig, out: Path, stage: str, resume: bool, minutes: float | None
-) -> list[int]:
-    """The stages to run.
-
-    Raises:
-        UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to
-            resume.
-        CheckpointError: nothing to resume, or stage 2 without a stage 1 to begin with.
-    """
-    if stage not in STAGES:
-        raise UsageError(f"stage {stage!r} is not known; possible: {', '.join(STAGES)}")
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"{minutes} minutes are not enough; give a number above 0")
-    stages = [1, 2] if stage == "both" else [int(stage)]
-    present = [n for n in stages if state_path(out, n).is_file()]
-    if present and not resume:
-        raise UsageError(
-            f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder"
-        )
-    if resume and not present and not (out / LOG).is_file():
-        raise CheckpointError(
-            f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume"
-        )
-    if stages == [2] and not present and config.start_from is None:
-        require_state(state_path(out, 1), 1)
-    return stages
 
 
 def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
