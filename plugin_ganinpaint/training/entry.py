@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from ganinv.parts import PublishedEncoder
 
+    from ..config import NetworkConfig
     from .best import Best
     from .loop import OnSave, StageRun
 
@@ -122,18 +123,9 @@ def fit(
         raise PluginError(
             f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
         ) from error
-    from ..config import NetworkConfig
-
-    asked = config.network
-    published = None if asked.encoder_from is None else load_encoder(asked.encoder_from)
-    networks = NetworkConfig.for_backbone(
-        backbone,
-        preset=asked.preset,
-        gate=asked.gate,
-        skip_resolutions=asked.skip_resolutions,
-        encoder=None if published is None else options_like(published),
-        content=config.content,
-    )
+    asked = config.network.encoder_from
+    published = None if asked is None else load_encoder(asked)
+    networks = _networks(config, backbone, published)
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
     fabric = make_fabric(config)
@@ -165,6 +157,21 @@ def fit(
             break
     files = [out / name for name in (RESULT, BEST, LOG)]
     return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
+
+
+def _networks(config: TrainConfig, backbone: Backbone, published: PublishedEncoder | None) -> NetworkConfig:
+    """Sizes of the networks that are asked for."""
+    from ..config import NetworkConfig
+
+    asked = config.network
+    return NetworkConfig.for_backbone(
+        backbone,
+        preset=asked.preset,
+        gate=asked.gate,
+        skip_resolutions=asked.skip_resolutions,
+        encoder=None if published is None else options_like(published),
+        content=config.content,
+    )
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
