@@ -13,7 +13,7 @@ from ganinv.backbones.loading import (
     load_backbone,
     load_discriminator,
 )
-from ganinv.backbones.running import chunks, pass_size
+from ganinv.backbones.running import LiveBytes, chunks, free_bytes, pass_size
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
 from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import load_direction, load_directions
@@ -56,6 +56,7 @@ from ganinv.inversion import Inversion, backbone_record, check_backbone, render,
 from ganinv.mask_files import read_mask
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
 from ganinv.method import GuidedMethod, InversionMethod, check_label
+from ganinv.metrics.distribution import kid
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 from ganinv.sizes import embed, fit_array, fit_shape, middle, resize, resize_hole
@@ -83,6 +84,7 @@ __all__ = [
     "Inversion",
     "InversionMethod",
     "LayerwiseLinear",
+    "LiveBytes",
     "Noise",
     "OutputError",
     "PluginError",
@@ -107,10 +109,12 @@ __all__ = [
     "fit_array",
     "fit_shape",
     "fixed_hole",
+    "free_bytes",
     "free_form",
     "free_form_batch",
     "from_first",
     "from_levels",
+    "kid",
     "load_backbone",
     "load_config",
     "load_direction",

@@ -34,16 +34,12 @@ def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
     return (error / count.clamp_min(1)).mean()
 
 
-def code_distance(codes: Tensor, true: Tensor, counts: Tensor, w_avg: Tensor) -> Tensor:
-    """Mean squared distance of codes (N, num_ws, w_dim) to the true ones, in units of their spread; a scalar.
+def code_distance(codes: Tensor, true: Tensor, counts: Tensor, spread: Tensor) -> Tensor:
+    """Mean squared distance of codes (N, num_ws, w_dim) to the true ones, in units of `spread`; a scalar.
 
-    Args:
-        counts: (N,), which rows count; without any the distance is 0.
-        w_avg: the mean code, from which the spread of the true ones is measured.
+    Rows that do not count (`counts` (N,) false) add 0, so the means over parts of a batch average to its own.
     """
-    row = counts.to(codes.dtype)[:, None, None]
-    error = ((codes - true).square() * row).sum() / (row.sum() * codes[0].numel()).clamp_min(1)
-    return error / (true - w_avg).square().mean().clamp_min(1e-12)
+    return ((codes - true).square().mean(dim=(1, 2)) * counts).mean() / spread
 
 
 class FeatureDistance(nn.Module):
@@ -67,6 +63,13 @@ class FeatureDistance(nn.Module):
     def features(self, images: Tensor) -> list[Tensor]:
         """Normalised feature maps of pictures (N, 3, H, W), finest first, each (N, C_k, h_k, w_k) float32."""
         return [unit_channels(f) for f in self.network.features(images)]
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """One vector for each picture, (N, D) float32: the means of its normalised maps over positions,
+        scaled so that a channel has about a mean square of 1 whatever their number.
+        """
+        maps = self.features(images)
+        return torch.cat([f.mean(dim=(2, 3)) * f.shape[1] ** 0.5 for f in maps], dim=1)
 
     def forward(self, output: Tensor, target_features: Sequence[Tensor]) -> Tensor:
         """Mean distance of pictures (N, 3, H, W) to those that `target_features` were read from; a scalar."""

@@ -125,7 +125,7 @@ def picture_bytes(backbone: Backbone) -> int:
     known = _MEASURED.setdefault(backbone, {})
     if key not in known:
         codes = backbone.w_avg.expand(1, backbone.num_ws, -1)
-        with _LiveBytes() as live:
+        with LiveBytes() as live:
             type(backbone).synthesize(backbone, codes)
         known[key] = live.peak
     return known[key]
@@ -134,11 +134,17 @@ def picture_bytes(backbone: Backbone) -> int:
 _MEASURED: weakref.WeakKeyDictionary[Backbone, dict[str, int]] = weakref.WeakKeyDictionary()
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make, and of those alive at once (`peak`)."""
+class LiveBytes(TorchDispatchMode):
+    """While active, counts the bytes of tensors that operations make: those alive now (`live`), and the most
+    that were at once (`peak`). Space that an operation takes for itself is not seen.
 
-    def __init__(self) -> None:
+    Raises:
+        MemoryError: there are more than `limit`.
+    """
+
+    def __init__(self, limit: float = math.inf) -> None:
         super().__init__()
+        self.limit = limit
         self.live = self.peak = 0
         self.known: set[int] = set()
 
@@ -161,6 +167,8 @@ class _LiveBytes(TorchDispatchMode):
         self.live += size
         self.peak = max(self.peak, self.live)
         weakref.finalize(storage, self._free, key, size)
+        if self.live > self.limit:
+            raise MemoryError(f"{self.live} bytes of tensors; at most {self.limit:.0f} are allowed")
 
     def _free(self, key: int, size: int) -> None:
         self.known.discard(key)

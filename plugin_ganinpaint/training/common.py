@@ -35,6 +35,11 @@ class Ending:
     seconds: float
     figures: dict[str, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the answer of a trainer."""
+        how = {"reason": self.reason, "images": self.images, "seconds": round(self.seconds, 1)}
+        return {**how, **self.figures}
+
 
 class TrainingError(GanInvError):
     """Training cannot go on; the last good state is kept."""
@@ -69,6 +74,10 @@ class Networks(nn.Module):
             ):  # codes stay in full precision, and cost nothing
                 return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand), w_enc
 
+    def encode(self, erased: Tensor, visible: Tensor) -> Tensor:
+        """w_enc (N, num_ws, w_dim) alone: all that the code warm-up needs."""
+        return self.encoder(erased, visible).float()
+
     def forward(
         self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, dict[int, Tensor], Tensor]:
@@ -94,6 +103,14 @@ def render(backbone: Backbone, ws: Tensor, deltas: dict[int, Tensor] | None = No
 
 def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda features: features + delta.to(features.dtype)
+
+
+@torch.no_grad()
+def code_spread(backbone: Backbone) -> Tensor:
+    """Mean squared distance of the generator's codes to their mean, over 1,000 of them; a scalar."""
+    device = backbone.w_avg.device
+    z = torch.randn(1000, backbone.z_dim, generator=torch.Generator().manual_seed(0)).to(device)
+    return (backbone.map(z, backbone.classes(len(z))) - backbone.w_avg).square().mean()
 
 
 class Ema:

@@ -20,7 +20,6 @@ from ganinv.parts import (
     Discriminator,
     DiscriminatorConfig,
     PluginError,
-    UsageError,
     load_backbone,
     load_config,
     load_discriminator,
@@ -30,8 +29,9 @@ from ganinv.parts import (
 from ..encoder import options_like
 from .common import derive_seed
 from .data import load_real_images
+from .request import check_models, check_request
 from .settings import TrainConfig
-from .state import load_state, state_path
+from .state import BEST, LOG, RESULT, claim, load_state, state_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from ganinv.parts import PublishedEncoder
 
-    from .loop import StageRun
+    from ..config import NetworkConfig
+    from .best import Best
+    from .loop import OnSave, StageRun
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-STAGES = ("1", "2", "both")
-RESULT = "diverse-inpaint.safetensors"
 OF_THIS_MACHINE = ("backbone", "discriminator", "start_from", "accelerator", "devices")
 """Settings that may name files or devices of the machine, and stay out of weight files."""
 
@@ -82,7 +82,7 @@ def train(
 
     Raises:
         UsageError, ConfigError: what was asked for does not fit. CheckpointError: a file that cannot be used.
-        TrainingError: a loss is no longer finite.
+        TrainingError: a term is no longer finite, or far off its level.
     """
     settings = load_config(TrainConfig, find_config(config, backbone), overrides)
     if backbone is not None:
@@ -114,42 +114,29 @@ def fit(
     report: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
-    stages = check_request(out, stage, resume, minutes)
-    if discriminator.config.resolution != backbone.resolution:
-        raise ConfigError(
-            f"discriminator {discriminator.name!r} judges {discriminator.config.resolution} px, the backbone "
-            f"draws {backbone.resolution} px: give the discriminator that was trained with it"
-        )
-    if discriminator.config.c_dim not in (0, backbone.c_dim):
-        raise ConfigError(
-            f"discriminator {discriminator.name!r} knows {discriminator.config.c_dim} classes, the backbone "
-            f"{backbone.c_dim}: give the discriminator that was trained with it"
-        )
-    if config.precision == "bfloat16" and not hasattr(backbone, "compute_dtype"):
-        raise ConfigError(f"{backbone.family} backbones compute in float32 only: drop precision=bfloat16")
+    stages = check_request(config, out, stage, resume, minutes)
+    check_models(config, backbone, discriminator)
     try:
         from . import loop
+        from .memory import check_memory
     except ModuleNotFoundError as error:
         raise PluginError(
             f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
         ) from error
-    from ..config import NetworkConfig
-
-    asked = config.network
-    published = None if asked.encoder_from is None else load_encoder(asked.encoder_from)
-    networks = NetworkConfig.for_backbone(
-        backbone,
-        preset=asked.preset,
-        gate=asked.gate,
-        skip_resolutions=asked.skip_resolutions,
-        encoder=None if published is None else options_like(published),
-        content=config.content,
-    )
+    asked = config.network.encoder_from
+    published = None if asked is None else load_encoder(asked)
+    networks = _networks(config, backbone, published)
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
     fabric = make_fabric(config)
-    if not fabric.is_global_zero:
+    if fabric.is_global_zero:
+        claim(out)
+    else:
         report = _silent
+    if resume and not any(state_path(out, number).is_file() for number in stages):
+        report(f"{out} holds a run that has saved no state yet: it begins anew")
+    if config.memory_check:
+        report(check_memory(fabric, config, stages, backbone, discriminator, networks))
     endings: dict[str, Any] = {}
     for number in stages:
         run = loop.StageRun(
@@ -159,17 +146,32 @@ def fit(
             run.resume()
         else:
             _begin(run, published)
-        ending = run.run(minutes=minutes, on_save=_saver(run, published))
+        before = run.over(minutes)
+        if before and number != stages[-1]:  # its weight file may be of the next stage by now
+            ending = run.ending(before)
+        else:
+            ending = run.run(minutes=minutes, on_save=_saver(run, published))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
-        endings[str(number)] = {
-            "reason": ending.reason,
-            "images": ending.images,
-            "seconds": round(ending.seconds, 1),
-            **ending.figures,
-        }
+        endings[str(number)] = ending.to_json()
         if ending.reason == "stopped":
             break
-    return {"outputs": [str(out / RESULT), str(out / "log.jsonl")], "stages": endings}
+    files = [out / name for name in (RESULT, BEST, LOG)]
+    return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
+
+
+def _networks(config: TrainConfig, backbone: Backbone, published: PublishedEncoder | None) -> NetworkConfig:
+    """Sizes of the networks that are asked for."""
+    from ..config import NetworkConfig
+
+    asked = config.network
+    return NetworkConfig.for_backbone(
+        backbone,
+        preset=asked.preset,
+        gate=asked.gate,
+        skip_resolutions=asked.skip_resolutions,
+        encoder=None if published is None else options_like(published),
+        content=config.content,
+    )
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -179,36 +181,16 @@ def make_fabric(config: TrainConfig) -> Fabric:
     `StageRun.autocast` does not.
     """
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
 
-    strategy = "ddp_find_unused_parameters_true" if config.devices > 1 else "auto"
+    # The code warm-up and a frozen encoder leave parameters unused. Buffers need not be sent around: filters
+    # never change, and of the statistics of batch normalisation those of the first process are kept.
+    strategy = (
+        DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if config.devices > 1 else "auto"
+    )
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy)
     fabric.launch()
     return fabric
-
-
-def check_request(out: Path, stage: str, resume: bool, minutes: float | None) -> list[int]:
-    """The stages to run.
-
-    Raises:
-        UsageError: an unknown stage, no time at all, or a folder that holds a run which nobody asked to
-            resume.
-        CheckpointError: nothing to resume.
-    """
-    if stage not in STAGES:
-        raise UsageError(f"stage {stage!r} is not known; possible: {', '.join(STAGES)}")
-    if minutes is not None and minutes <= 0:
-        raise UsageError(f"{minutes} minutes are not enough; give a number above 0")
-    stages = [1, 2] if stage == "both" else [int(stage)]
-    present = [n for n in stages if state_path(out, n).is_file()]
-    if present and not resume:
-        raise UsageError(
-            f"{out} already holds stage {present[0]} of a run; add --resume, or choose another --out folder"
-        )
-    if resume and not present:
-        raise CheckpointError(
-            f"nothing to resume in {out}: there is no {state_path(out, stages[0]).name}; leave out --resume"
-        )
-    return stages
 
 
 def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
@@ -301,24 +283,27 @@ def _begin(run: StageRun, published: PublishedEncoder | None) -> None:
             networks.encoder.adopt(published.to(run.fabric.device))
 
 
-def _saver(run: StageRun, published: PublishedEncoder | None) -> Callable[[Any], object]:
-    """Writes the averaged networks as a weight file, with how they were made."""
+def _saver(run: StageRun, published: PublishedEncoder | None) -> OnSave:
+    """Writes averaged networks as a weight file, those of now or the best so far, with how they were made."""
     from ..weights import save_networks
 
-    def save(networks: Any) -> str:
+    def save(networks: Any, best: Best | None) -> str:
         # files and folders of this machine say nothing elsewhere
         data = replace(run.config.data, real_images=None)
         network = replace(run.config.network, encoder_from=None)
         shared = replace(run.config, data=data, network=network)
+        chosen = run.record.best
         provenance = {
             "stage": run.stage,
-            "images": run.images,
+            "images": run.images if best is None else best.images,
+            "best": chosen and {"probe_kid": chosen.kid, "images": chosen.images, "file": BEST},
             "perceptual": run.distance.name,
             "edits": None if run.edits is None else run.edits.kind,
             "real_images": 0 if run.reals is None else len(run.reals),
             "config": {k: v for k, v in asdict(shared).items() if k not in OF_THIS_MACHINE},
             "encoder_from": published and {"name": published.name, "sha256": published.sha256},
         }
-        return save_networks(run.out / RESULT, networks, backbone=run.backbone, provenance=provenance)
+        name = RESULT if best is None else BEST
+        return save_networks(run.out / name, networks, backbone=run.backbone, provenance=provenance)
 
     return save

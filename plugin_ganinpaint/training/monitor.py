@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv.parts import Backbone, sheet, to_uint8, write_png
+from ganinv.parts import Backbone, atomic_write, sheet, to_uint8, write_png
 
 from ..losses import pairwise_difference
 from .common import Networks, render
 from .data import Batch, Sampler
+from .state import LOG
 
 PROBES, SAMPLES = 8, 4
 
@@ -83,11 +84,9 @@ class Monitor:
 
         self.out, self.stage, self.probe = out, stage, probe
         out.mkdir(parents=True, exist_ok=True)
-        self.log = out / "log.jsonl"
+        self.log = out / LOG
         self._drop_later_lines(images)
-        self.writer: Any = SummaryWriter(
-            str(out / "tensorboard" / f"stage{stage}"), purge_step=images or None
-        )
+        self.writer: Any = SummaryWriter(str(out / "tensorboard" / f"stage{stage}"), purge_step=images + 1)
 
     def scalars(self, images: int, values: dict[str, float]) -> None:
         """One line of the log at `images` pictures seen."""
@@ -98,9 +97,10 @@ class Monitor:
             self.writer.add_scalar(name, value, images)
         self.writer.flush()
 
-    def sheet(self, images: int, networks: Networks) -> dict[str, float]:
-        """Write a sheet of the averaged networks and log its figures, which are returned."""
+    def sheet(self, images: int, networks: Networks, more: dict[str, float]) -> dict[str, float]:
+        """Write a sheet of the averaged networks, log its figures and `more` of them, and return both."""
         figures, shown = self.probe.look(networks)
+        figures |= more
         write_png(self.out / "sheets" / f"stage{self.stage}-{images:08d}.png", self.probe.sheet(shown))
         self.scalars(images, {f"probe_{name}": value for name, value in figures.items()})
         return figures
@@ -110,15 +110,17 @@ class Monitor:
         self.writer.close()
 
     def _drop_later_lines(self, images: int) -> None:
+        """Drop this stage's lines after `images`, later stages' where it begins, and what a kill cut off."""
         if not self.log.is_file():
             return
-        kept = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line) if line.endswith("}") else {}  # a line cut off by a crash is dropped
-            if (
-                entry
-                and (entry["stage"] != self.stage or entry["images"] <= images)
-                and (images or entry["stage"] < self.stage)
-            ):
-                kept.append(line)
-        self.log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        before = self.log.read_text(encoding="utf-8")
+        kept = ""
+        for line in before.splitlines(keepends=True):
+            if not line.endswith("}\n"):
+                continue
+            entry = json.loads(line)
+            own = entry["stage"] == self.stage
+            if entry["images"] <= images if own else images or entry["stage"] < self.stage:
+                kept += line
+        if kept != before:
+            atomic_write(self.log, lambda stream: stream.write(kept.encode()))

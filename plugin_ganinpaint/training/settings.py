@@ -75,8 +75,9 @@ class LossSettings:
     r1_gamma: float | None = None
     """Weight of R1; None = 0.0002 * resolution^2 / batch."""
     code: float = 0.0
-    """Weight of the squared distance of w_out to the picture's own code, in units of the codes' spread, in
-    rows that must agree on all pixels: it keeps w_out among the codes that the generator knows."""
+    """Weight of the squared distance of w_out to the picture's own code, in units of the codes' spread, of
+    rows that must agree on all pixels (others count as 0): it keeps w_out among the codes that the generator
+    knows."""
     mode_seeking: float = 0.0
     """Stage 1: weight of the term that makes completions of different codes differ."""
 
@@ -120,6 +121,9 @@ class StageSettings:
     """Pictures seen until the end of the schedule."""
     batch: int = 16
     """Pictures a step on each device; a multiple of 4, for the discriminator's minibatch statistics."""
+    accumulate: int = 1
+    """Parts in which a step goes through its batch, their gradients added up: less memory, the same step but
+    for the statistics of batch normalisation."""
     lr: float = 1e-3
     discriminator_lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
@@ -150,6 +154,11 @@ class StageSettings:
             raise ConfigError(
                 f"{self.images} images in batches of {self.batch}: give at least 1 image, and a batch that "
                 "is a multiple of 4"
+            )
+        if self.accumulate < 1 or self.batch % (4 * self.accumulate):
+            raise ConfigError(
+                f"a batch of {self.batch} cannot be cut into {self.accumulate} parts (accumulate) of a "
+                f"multiple of 4 pictures; possible: {_shares(self.batch)}"
             )
         if self.lr <= 0 or self.discriminator_lr <= 0 or self.clip <= 0:
             raise ConfigError("lr, discriminator_lr and clip must be above 0")
@@ -193,6 +202,12 @@ class TrainConfig:
     """Pictures between two saved states."""
     ema_images: int = 10_000
     """Half-life of the averaged weights in pictures; never more than 5 % of the pictures seen."""
+    choose_by: int = 128
+    """Pictures by which each sheet measures the averaged networks and keeps the best; 0 = it does not."""
+    spike_factor: float = 10.0
+    """A term this many times above its running median for some steps stops the run; 0 = never."""
+    memory_check: bool = True
+    """Measure before the run what it will need, and do not begin where that clearly is not there."""
 
     def __post_init__(self) -> None:
         if self.setup not in SETUPS:
@@ -203,7 +218,14 @@ class TrainConfig:
             raise ConfigError(f"precision {self.precision!r} is not known; possible: {', '.join(PRECISIONS)}")
         if min(self.log_every, self.sheet_every, self.save_every, self.devices) < 1:
             raise ConfigError("log_every, sheet_every, save_every and devices must be at least 1")
+        if self.choose_by < 0 or (self.spike_factor and self.spike_factor <= 1):
+            raise ConfigError("choose_by must be 0 or more, spike_factor above 1; 0 switches them off")
 
     def stage(self, number: int) -> StageSettings:
         """The settings of stage 1 or 2."""
         return self.stage1 if number == 1 else self.stage2
+
+
+def _shares(batch: int) -> str:
+    """The numbers of parts, each a multiple of 4 pictures, that a batch can be cut into."""
+    return ", ".join(str(n) for n in range(1, batch // 4 + 1) if batch % (4 * n) == 0)

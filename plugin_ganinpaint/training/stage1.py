@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from ganinv.parts import Backbone
 
-from .. import losses
 from ..config import NetworkConfig
 from .common import Networks, render
 from .data import Batch
@@ -29,12 +31,26 @@ def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tens
     return render(backbone, w_out), w_out
 
 
-def code_distance(networks: nn.Module, backbone: Backbone, batch: Batch) -> Tensor:
+def code_scale(backbone: Backbone, batch: Batch) -> Tensor:
+    """What the code distance of a batch is divided by, (2,): how many values of true codes are known, and
+    their mean squared distance to the mean code.
+    """
+    count = batch.has_code.sum() * batch.w_true[0].numel()
+    return torch.stack([count.float(), (batch.w_true - backbone.w_avg).square().mean()])
+
+
+def code_distance(encode: Callable[[Tensor, Tensor], Tensor], batch: Batch, scale: Tensor) -> Tensor:
     """Mean squared distance of w_enc to the true codes, in units of the codes' spread; a scalar.
 
     Our warm-up: pictures are generated, so the encoder can first learn codes directly. No picture is drawn
     and nothing goes back through the generator, which makes such a step several times cheaper. Real pictures
     have no code and are left out.
+
+    Args:
+        encode: erased pictures and their visible pixels -> w_enc.
+        batch: of a part of the step's pictures; the distances of all parts add up to that of the whole.
+        scale: `code_scale` of all the step's pictures, a mean over the devices.
     """
-    _, _, w_enc = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
-    return losses.code_distance(w_enc, batch.w_true, batch.has_code, backbone.w_avg)
+    count, spread = scale
+    error = (encode(batch.erased, batch.visible) - batch.w_true) * batch.has_code[:, None, None]
+    return error.square().sum() / count.clamp_min(1) / spread.clamp_min(1e-12)

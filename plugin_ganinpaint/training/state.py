@@ -8,14 +8,38 @@ from typing import Any
 
 import torch
 
-from ganinv.parts import CheckpointError, atomic_write
+from ganinv.parts import CheckpointError, OutputError, atomic_write
 
-FORMAT = "ganinv-training-state-1"
+FORMAT = "ganinv-training-state-2"
+LOG = "log.jsonl"
+RESULT, BEST = "diverse-inpaint.safetensors", "best.safetensors"
+_HALF_WRITTEN = (".stage?.state.*.tmp", ".*.safetensors.*.tmp", f".{LOG}.*.tmp", "sheets/.stage*.png.*.tmp")
 
 
 def state_path(out: Path, stage: int) -> Path:
     """Where the last state of a stage lies."""
     return out / f"stage{stage}.state"
+
+
+def require_state(path: Path, stage: int) -> None:
+    """Raise CheckpointError where there is no state at `path`."""
+    if not path.is_file():
+        raise CheckpointError(f"no training state at {path}: run stage {stage} first, or leave out --resume")
+
+
+def claim(out: Path) -> None:
+    """Make a folder a run's: its log is there from the start on. What a killed run left half-written goes.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / LOG).touch()
+        for leftover in [path for pattern in _HALF_WRITTEN for path in out.glob(pattern)]:
+            leftover.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> Path:
@@ -29,8 +53,7 @@ def load_state(path: Path, *, stage: int) -> dict[str, Any]:
     Raises:
         CheckpointError: no such file, not a state, or the state of another stage.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no training state at {path}: run stage {stage} first, or leave out --resume")
+    require_state(path, stage)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
 from ganinv.parts import Backbone, Discriminator
@@ -15,9 +17,10 @@ from ganinv.parts import Backbone, Discriminator
 from .. import losses
 from ..config import NetworkConfig
 from . import stage1, stage2
-from .common import Ema, derive_seed, rate_factor
+from .common import Ema, code_spread, derive_seed, rate_factor
 from .data import Batch, Sampler
 from .edits import Edits
+from .micro import Part, parts_of
 from .settings import TrainConfig
 
 Report = Callable[[str], None]
@@ -65,10 +68,13 @@ class StageSteps:
         )
         self.reals = reals
         self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
+        self.code_spread = code_spread(self.backbone) if config.losses.code > 0 else torch.ones(())
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.r1_gamma = config.losses.r1_gamma
         if self.r1_gamma is None:
-            self.r1_gamma = losses.default_r1_gamma(self.backbone.resolution, self.settings.batch)
+            self.r1_gamma = losses.default_r1_gamma(
+                self.backbone.resolution, self.settings.batch * fabric.world_size
+            )
 
     def _sampler(self, count: int, generator: torch.Generator, edits: Edits | None) -> Sampler:
         return Sampler(self.backbone, self.config, count, generator, reals=self.reals, edits=edits)
@@ -82,7 +88,7 @@ class StageSteps:
         )
         self.wrapped, self.optimiser = self.fabric.setup(self.networks, optimiser)
         self.wrapped_d, self.d_optimiser = self.fabric.setup(self.discriminator, d_optimiser)
-        self.wrapped_d.mark_forward_method("features")
+        self.wrapped.mark_forward_method("encode")
 
     def autocast(self) -> torch.autocast:
         """The context in which networks compute."""
@@ -93,65 +99,105 @@ class StageSteps:
     # step
 
     def train_step(self, progress: float) -> dict[str, Tensor]:
-        """One step of the networks and one of the discriminator on the same pictures; the terms, detached."""
+        """One step of the networks and one of the discriminator on the same pictures; the terms, detached, as
+        means over all devices.
+        """
         if self.stage == 2:
             stage2.set_frozen(self.networks, self.settings, progress)
         self._set_rates(progress)
         batch = self.sampler.draw()
-        if self.stage == 1 and self.images < self.settings.code_images:
-            terms, fakes = self._codes_step(batch), None
+        parts = parts_of(batch, self.settings.accumulate)
+        if self.in_code_warmup:
+            terms, fakes = self._codes_step(batch, parts), None
         else:
-            terms, fakes = self._networks_step(batch)
+            terms, fakes = self._networks_step(parts)
         if fakes is not None:
-            terms |= self._discriminator_step(batch, fakes)
+            terms |= self._discriminator_step(parts, fakes)
+        seen = self.settings.batch * self.fabric.world_size
         self.step += 1
-        self.images += self.settings.batch * self.fabric.world_size
-        self.ema.update(self.networks, self.settings.batch * self.fabric.world_size, self.images)
-        return terms
+        self.images += seen
+        self.ema.update(self.networks, seen, self.images)
+        return self._over_devices(terms)
 
-    def _networks_step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
-        weights = self.config.losses
-        self.discriminator.requires_grad_(False)
-        with self.autocast():
-            shown, w_out = self.part.outputs(self.wrapped, self.backbone, batch)
-            target = batch.targets[batch.target_of]
-            terms = {"l2": losses.visible_l2(shown, target, batch.where)}
-            total = weights.l2 * terms["l2"]
-            if weights.perceptual > 0:
-                with torch.no_grad():
-                    wanted = self.distance.features(batch.targets)
-                known = losses.blend(shown, target, batch.where)
-                terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
-                total = total + weights.perceptual * terms["perceptual"]
-            if weights.code > 0:
-                terms["code_out"] = self._code_distance(w_out, batch)
-                total = total + weights.code * terms["code_out"]
-            fakes = None
-            if weights.adversarial > 0 and self.step % weights.adversarial_every == 0:
-                fakes = self._fakes(shown, target, batch)
-                logits = self._judged(self.discriminator, fakes, batch)
-                terms["adversarial"] = losses.generator_loss(logits, weights.adversarial_kind)
-                total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
-            if self.stage == 1 and weights.mode_seeking > 0 and batch.passes > 1:
-                terms["mode_seeking"] = self._mode_seeking(shown, batch)
-                total = total + weights.mode_seeking * terms["mode_seeking"]
-        terms["gradient"] = self._descend(total)
-        self.discriminator.requires_grad_(True)
-        terms["loss"], terms["moved"] = total, (w_out - batch.w_rand).abs().mean()
-        return {
-            name: value.detach() for name, value in terms.items()
-        }, None if fakes is None else fakes.detach()
+    @property
+    def in_code_warmup(self) -> bool:
+        """Whether the next step is one of the code warm-up."""
+        return self.stage == 1 and self.images < self.settings.code_images
 
-    def _codes_step(self, batch: Batch) -> dict[str, Tensor]:
+    def _over_devices(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Means over the devices, so that all of them stop where one is off."""
+        if self.fabric.world_size == 1:
+            return terms
+        values = torch.stack([value.float() for value in terms.values()])
+        return dict(zip(terms, torch.as_tensor(self.fabric.all_reduce(values)).unbind(), strict=True))
+
+    def _codes_step(self, batch: Batch, parts: list[Part]) -> dict[str, Tensor]:
         """The warm-up of stage 1: the encoder alone, against true codes."""
-        with self.autocast():
-            loss = stage1.code_distance(self.wrapped, self.backbone, batch)
-        return {"code": loss.detach(), "gradient": self._descend(loss)}
-
-    def _descend(self, loss: Tensor) -> Tensor:
-        """One optimiser step; returns the gradient's length before clipping."""
+        scale = stage1.code_scale(self.backbone, batch)
+        if self.fabric.world_size > 1:
+            scale = torch.as_tensor(self.fabric.all_reduce(scale))
         self.optimiser.zero_grad()
-        self.fabric.backward(loss)
+        found = []
+        for part in parts:
+            with self._adding(self.wrapped, part is parts[-1]):
+                with self.autocast():
+                    loss = stage1.code_distance(self.wrapped.encode, part.batch, scale)
+                self.fabric.backward(loss)
+            found.append(loss.detach())
+        return {"code": torch.stack(found).sum(), "gradient": self._descend()}
+
+    def _networks_step(self, parts: list[Part]) -> tuple[dict[str, Tensor], list[Tensor] | None]:
+        """The terms, and the outputs that the discriminator is to learn from, where it is its turn."""
+        asked = self.config.losses.adversarial > 0 and self.step % self.config.losses.adversarial_every == 0
+        self.discriminator.requires_grad_(False)
+        self.optimiser.zero_grad()
+        found, fakes = [], []
+        for part in parts:
+            with self._adding(self.wrapped, part is parts[-1]):
+                with self.autocast():
+                    terms, judged = self._networks_terms(part, asked)
+                self.fabric.backward(terms["loss"] / len(parts))
+            found.append({name: value.detach() for name, value in terms.items()})
+            if judged is not None:
+                fakes.append(judged.detach())
+        terms = _mean(found)
+        terms["gradient"] = self._descend()
+        self.discriminator.requires_grad_(True)
+        return terms, fakes if asked else None
+
+    def _networks_terms(self, part: Part, asked: bool) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The terms of a part and, weighted, their sum "loss"; the outputs as the discriminator sees them."""
+        weights, batch, fakes = self.config.losses, part.batch, None
+        shown, w_out = self.part.outputs(self.wrapped, self.backbone, batch)
+        target = batch.targets[batch.target_of]
+        terms = {"l2": losses.visible_l2(shown, target, batch.where)}
+        total = weights.l2 * terms["l2"]
+        if weights.perceptual > 0:
+            with torch.no_grad():
+                wanted = self.distance.features(batch.targets)
+            known = losses.blend(shown, target, batch.where)
+            terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
+            total = total + weights.perceptual * terms["perceptual"]
+        if weights.code > 0:
+            terms["code_out"] = self._code_distance(w_out, batch)
+            total = total + weights.code * terms["code_out"]
+        if asked:
+            fakes = self._fakes(shown, target, part)
+            logits = self._judged(self.discriminator, fakes, batch)
+            terms["adversarial"] = losses.generator_loss(logits, weights.adversarial_kind)
+            total = total + weights.adversarial * weights.adversarial_every * terms["adversarial"]
+        if self.stage == 1 and weights.mode_seeking > 0 and batch.passes > 1:
+            terms["mode_seeking"] = self._mode_seeking(shown, batch)
+            total = total + weights.mode_seeking * terms["mode_seeking"]
+        terms["loss"], terms["moved"] = total, (w_out - batch.w_rand).abs().mean()
+        return terms, fakes
+
+    def _adding(self, wrapped: _FabricModule, last: bool) -> AbstractContextManager[None]:
+        """Gradients of a part are added up; only with the last one do devices exchange them."""
+        return self.fabric.no_backward_sync(wrapped, enabled=not last)
+
+    def _descend(self) -> Tensor:
+        """One step of the networks' optimiser; returns the gradient's length before clipping."""
         norm = self.fabric.clip_gradients(
             self.networks, self.optimiser, max_norm=self.settings.clip, error_if_nonfinite=False
         )
@@ -159,49 +205,64 @@ class StageSteps:
         return torch.as_tensor(norm).detach()
 
     def _code_distance(self, w_out: Tensor, batch: Batch) -> Tensor:
-        whole = (batch.where.amin(dim=(1, 2, 3)) == 1) & batch.has_code.repeat(batch.passes)  # (P * N,)
-        true = batch.w_true.repeat(batch.passes, 1, 1)
-        return losses.code_distance(w_out, true, whole, self.backbone.w_avg)
+        whole = batch.where.amin(dim=(1, 2, 3)) == 1  # (P * N,)
+        rows = whole & batch.has_code.repeat(batch.passes)
+        return losses.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows, self.code_spread)
 
     def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
         (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)
         return losses.mode_seeking(first, second, a, b, 1 - batch.visible)
 
-    def _fakes(self, shown: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    def _fakes(self, shown: Tensor, target: Tensor, part: Part) -> Tensor:
         """Outputs as the discriminator sees them, raw or with the known pixels pasted in.
 
         Rows are ordered picture by picture, so that no group of the minibatch statistics holds one picture
         twice, which would tell the fakes by their sameness.
         """
+        batch = part.batch
         p, n = batch.passes, len(batch.image)
         pasted = losses.blend(target, shown, batch.visible.repeat(p, 1, 1, 1))
         if self.config.losses.judge_both:
             rows = torch.stack([shown, pasted]).reshape(2 * p, n, *shown.shape[1:])
         else:
-            raw = (
-                torch.arange(n, device=shown.device) + torch.arange(p, device=shown.device)[:, None]
-            ) % 2 == 0
+            raw = (part.number + torch.arange(p, device=shown.device)[:, None]) % 2 == 0
             rows = torch.where(raw.reshape(-1, 1, 1, 1), shown, pasted).reshape(p, n, *shown.shape[1:])
         return rows.transpose(0, 1).flatten(0, 1)
 
-    def _discriminator_step(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+    def _discriminator_step(self, parts: list[Part], fakes: list[Tensor]) -> dict[str, Tensor]:
+        every = self.config.losses.r1_every
+        with_r1 = self.step % (every * self.config.losses.adversarial_every) == 0
+        self.d_optimiser.zero_grad()
+        found = []
+        for part, judged in zip(parts, fakes, strict=True):
+            with self._adding(self.wrapped_d, part is parts[-1]):
+                terms = self._discriminator_terms(part.batch, judged, with_r1)
+                loss = terms["discriminator"]
+                if with_r1:
+                    assert self.r1_gamma is not None
+                    loss = loss + terms["r1"] * (self.r1_gamma * every)
+                self.fabric.backward(loss / len(parts))
+            found.append({name: value.detach() for name, value in terms.items()})
+        gradients = [p.grad for p in self.discriminator.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        self.d_optimiser.step()
+        return {**_mean(found), "discriminator_gradient": norm}
+
+    def _discriminator_terms(self, batch: Batch, fakes: Tensor, with_r1: bool) -> dict[str, Tensor]:
         with self.autocast():
             real_logits = self._judged(self.wrapped_d, batch.reals, batch)
             fake_logits = self._judged(self.wrapped_d, fakes, batch)
             loss = losses.discriminator_loss(real_logits, fake_logits, self.config.losses.adversarial_kind)
-        terms = {"discriminator": loss, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
-        every = self.config.losses.r1_every
-        if self.step % (every * self.config.losses.adversarial_every) == 0:
-            with self.autocast():
+            terms = {
+                "discriminator": loss,
+                "real_logit": real_logits.mean(),
+                "fake_logit": fake_logits.mean(),
+            }
+            if with_r1:
                 terms["r1"] = losses.r1_penalty(
                     lambda reals: self._judged(self.wrapped_d, reals, batch), batch.reals
                 )
-            assert self.r1_gamma is not None
-            loss = loss + terms["r1"] * (self.r1_gamma * every)
-        self.d_optimiser.zero_grad()
-        self.fabric.backward(loss)
-        self.d_optimiser.step()
-        return {name: value.detach() for name, value in terms.items()}
+        return terms
 
     def _judged(self, discriminator: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """Logits of pictures that are ordered as `batch.image` is, each once or several times in a row."""
@@ -222,5 +283,7 @@ class StageSteps:
         for group in self.d_optimiser.param_groups:
             group["lr"] = settings.discriminator_lr * factor
 
-    # ------------------------------------------------------------------------------------------------ the
-    # whole run
+
+def _mean(found: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Means of the terms over the parts of a batch."""
+    return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}

@@ -129,14 +129,14 @@ def test_mode_seeking_rewards_difference_in_the_hole_only() -> None:
     assert float(losses.pairwise_difference(first, inside, hole)) == pytest.approx(1)
 
 
-def test_code_distance_is_in_units_of_the_spread_over_the_rows_that_count() -> None:
+def test_code_distance_counts_whole_rows_and_averages_over_parts() -> None:
     torch.manual_seed(0)
-    true, w_avg = torch.randn(6, 3, 8) * 5 + 2, torch.full((8,), 2.0)
+    codes, true, spread = torch.randn(6, 3, 8), torch.randn(6, 3, 8), torch.tensor(4.0)
     counts = torch.tensor([True, False, True, True, False, True])
-    mean = w_avg.expand_as(true)
-    codes = torch.where(counts[:, None, None], mean, torch.full_like(true, 1e6))
-    spread = (true - mean).square().mean()
-    expected = (true[counts] - 2).square().mean() / spread
-    assert losses.code_distance(codes, true, counts, w_avg).item() == pytest.approx(expected.item(), rel=1e-5)
-    assert losses.code_distance(true, true, counts, w_avg).item() == 0
-    assert losses.code_distance(codes, true, torch.zeros(6, dtype=torch.bool), w_avg).item() == 0
+    codes[~counts] = 1e6
+    expected = (codes[counts] - true[counts]).square().mean().item() * (4 / 6) / 4
+    found = losses.code_distance(codes, true, counts, spread)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    halves = [losses.code_distance(codes[i::2], true[i::2], counts[i::2], spread) for i in range(2)]
+    assert torch.stack(halves).mean().item() == pytest.approx(found.item(), rel=1e-5)
+    assert losses.code_distance(true, true, counts, spread).item() == 0

@@ -85,7 +85,7 @@ def test_the_cost_of_a_picture_is_measured() -> None:
 
 
 def test_the_count_forgets_what_is_freed() -> None:
-    with running._LiveBytes() as live:
+    with running.LiveBytes() as live:
         for _ in range(5):
             x = torch.ones(1000)
             y = (x.view(10, 100) + 1)[:5]  # views cost nothing
