@@ -19,6 +19,7 @@ from ganinv import __version__
 from ganinv.backbones.running import chunks, pass_size
 from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.checkpoints.container import read_header
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -147,6 +148,24 @@ class Inversion:
             ) from cause
         except (TypeError, ValueError) as cause:
             raise CheckpointError(f"{path} is not a valid inversion: {cause}") from cause
+
+    @staticmethod
+    def counts(path: str | Path) -> tuple[int, int]:
+        """How many pictures and samples a file of `save` holds, from its header alone.
+
+        Raises:
+            CheckpointError: no such file, or another one.
+        """
+        path = Path(path)
+        try:
+            with open(path, "rb") as stream:
+                _, entries = read_header(stream, path)
+        except OSError as cause:
+            raise CheckpointError(f"cannot read {path}: {cause.strerror or cause}") from cause
+        shape = entries["ws"].shape if "ws" in entries else ()
+        if len(shape) != 4:
+            raise CheckpointError(f"{path} is not a complete inversion: it lacks codes")
+        return shape[0], shape[1]
 
 
 def _size(value: Any) -> tuple[int, int] | None:

@@ -7,7 +7,9 @@ untouched crop changes nothing at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import cv2
@@ -16,6 +18,17 @@ import numpy.typing as npt
 
 from ganinv.align.crop import crop_hole
 from ganinv.align.geometry import Points, side, to_crop
+from ganinv.align.seam import (
+    Floats,
+    Layer,
+    Scale,
+    Solver,
+    carried_on,
+    clone_offset,
+    seam_offset,
+    smooth_offset,
+    strips,
+)
 from ganinv.errors import UsageError
 from ganinv.images import Bools, Bytes
 
@@ -23,11 +36,6 @@ Blend = Literal["feather", "seamless"]
 BLENDS = ("feather", "seamless")
 _TAPER = 0.15  # of the square's side, along its edges, over which a difference fades out
 _HOLE_TAPER = 0.03  # the same for a hole that goes on beyond the square
-_LIKELY_OFFSET = 40.0  # levels by which the tones of a filling are off, the standard deviation
-_SEEN = 0.02  # the least share of a ring that is near enough to speak
-_OFFSET_REACH = 0.2  # of the square's side, over which that falls to a third, away from the seam
-_PAD = 3  # pixels around what OpenCV's cloning is given
-Floats = npt.NDArray[Any]  # float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +81,26 @@ def paste_face(
     height, width = colours.shape[:2]
     region = np.zeros((height, width), bool)
     rows, columns = _bounds(quad, (height, width))
-    erased = None if hole is None else hole[rows, columns]
     untouched = np.array_equal(result, crop) and np.array_equal(surround, crop)
     if untouched or rows.stop <= rows.start or columns.stop <= columns.start:
         return Pasted(colours.copy(), region)
-    unit = 257.0 if colours.dtype == np.uint16 else 1.0
-    part = (colours[rows, columns] / unit).astype(np.float32)
-    warp = _Warp(quad, (columns.start, rows.start), part.shape[:2], result.shape[0])
-    change = result.astype(np.float32) - crop.astype(np.float32)
+    part = colours[rows, columns]
+    warp = _Warp(quad, (columns.start, rows.start), part.shape[:2], len(crop))
+    change = result.astype(np.float32)
+    change -= crop
     if hole is not None and change.any():  # at the hole's edge, a pixel of the crop holds some of both sides
         known = ~crop_hole(hole, quad, len(crop))
-        change = _carried_on(np.where(known[..., None], change, 0), known.astype(np.float32))
-    target, changed = _with_change(part, warp, change, blend, alone=erased is None)
-    if erased is not None and hole is not None:
-        erased = erased & (warp.depth >= 0)
-        goes_on = int(hole.sum()) > int(erased.sum())
-        target = _with_filling(target, warp, surround, erased, blend, goes_on)
-        changed |= erased
-    top = unit * 255
-    levels = np.rint(np.clip(target * unit, 0, top)).astype(colours.dtype)
+        change = carried_on(np.where(known[..., None], change, 0), known.astype(np.float32))
+    pasting = _Pasting(part, warp, change, blend)
+    del change
+    if hole is not None:
+        pasting.fill(surround, hole[rows, columns], int(hole.sum()))
     whole = colours.copy()
-    whole[rows, columns] = np.where(changed[..., None], levels, colours[rows, columns])
-    region[rows, columns] = changed
+    into = whole[rows, columns]
+    for some in strips(part.shape[:2]):
+        levels, changed = pasting.levels(some)
+        into[some] = np.where(changed[..., None], levels, part[some])
+        region[rows, columns][some] = changed
     return Pasted(whole, region)
 
 
@@ -104,35 +110,135 @@ class _Warp:
     def __init__(self, quad: Points, origin: tuple[int, int], shape: tuple[int, int], size: int) -> None:
         self.side, self.shape, self.size = side(quad), shape, size
         self.quad = quad - np.array(origin)
+
+    @cached_property
+    def depth(self) -> Floats:
+        """From the nearest edge of the square, in sides; negative beyond it."""
         there = to_crop(self.quad, 1)
-        y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+        y, x = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32)
         u = there[0, 0] * x + there[0, 1] * y + (there[0, 2] + 0.5)
         v = there[1, 0] * x + there[1, 1] * y + (there[1, 2] + 0.5)
-        # from the nearest edge of the square, in sides; negative beyond it
-        self.depth = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)).astype(np.float32)
+        return np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)).astype(np.float32)
 
     def fade(self, width: float) -> Floats:
         """0 at the square's edges and beyond, 1 from `width` sides inwards, smooth between."""
         share = np.clip(self.depth / width, 0, 1)
         return share * share * (3 - 2 * share)
 
-    def back(self, values: Floats) -> Floats:
-        """Values (S, S, 3) of the crop in the photo; those at its edge go on beyond it.
+    def rows(self, rows: slice) -> _Warp:
+        """The same to some rows of the part."""
+        return _Warp(self.quad, (0, rows.start), (rows.stop - rows.start, self.shape[1]), self.size)
 
-        They are first brought to the size of the square, by area means where it is smaller, so that sampling
-        them aliases in neither direction.
+    def at_size(self, values: Floats) -> Floats:
+        """Values (S, S, 3) of the crop at the size of the square, by area means where it is smaller: so that
+        sampling them aliases in neither direction.
         """
         new = max(2, round(self.side))
-        if new != self.size:
-            how = cv2.INTER_AREA if new < self.size else cv2.INTER_CUBIC
-            values = cv2.resize(values, (new, new), interpolation=how)
-        return cv2.warpAffine(
-            values,
-            to_crop(self.quad, new),
-            (self.shape[1], self.shape[0]),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
+        if new == self.size:
+            return values
+        how = cv2.INTER_AREA if new < self.size else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(values, (new, new), interpolation=how))
+
+    def back(self, values: Floats) -> Floats:
+        """Values of `at_size` in the photo; those at the crop's edge go on beyond it."""
+        return np.asarray(
+            cv2.warpAffine(
+                values,
+                to_crop(self.quad, len(values)),
+                (self.shape[1], self.shape[0]),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
         )
+
+
+class _Pasting:
+    """Levels of a part of a photo with a change added and a hole filled, by some rows at a time.
+
+    part: the photo's colours, uint8 or uint16 (H, W, 3). change: float32 (S, S, 3) of the crop.
+    """
+
+    def __init__(self, part: npt.NDArray[Any], warp: _Warp, change: Floats, blend: Blend) -> None:
+        self.part, self.warp, self.blend = part, warp, blend
+        self.unit = 257.0 if part.dtype == np.uint16 else 1.0
+        self.change = change if change.any() else None
+        self.filling: Floats | None = None
+        self.large: dict[int, Floats] = {}
+        """`change` and `filling` at the size of the square, by their identity"""
+        self.erased: Bools | None = None
+        self.goes_on = False
+        self.offset: Callable[[slice], Floats] | None = None
+        """what is added to what is laid over the photo; of a hole's filling where there is a hole"""
+
+    def fill(self, surround: Bytes, hole: Bools, total: int) -> None:
+        """What to fill the hole (H, W) with; total: its pixels, also beyond the part."""
+        inside = (self.warp.rows(rows).depth >= 0 for rows in strips(hole.shape))
+        self.erased = hole & np.concatenate(list(inside))
+        self.goes_on = total > int(self.erased.sum())
+        if self.erased.any():
+            self.filling = surround.astype(np.float32)
+
+    def levels(self, rows: slice) -> tuple[npt.NDArray[Any], Bools]:
+        """Some rows of the part as they are to be, and where these count, bool (rows, W)."""
+        target, changed = self._with_change(rows)
+        if self.erased is not None:
+            target, changed = self._with_filling(rows, target), changed | self.erased[rows]
+        return np.rint(np.clip(target * self.unit, 0, self.unit * 255)).astype(self.part.dtype), changed
+
+    def _with_change(self, rows: slice) -> tuple[Floats, Bools]:
+        """The photo with the difference added, and where; cloned only where there is no hole besides."""
+        part = self._photo(rows)
+        if self.change is None:
+            return part, np.zeros(part.shape[:2], bool)
+        if self.blend == "seamless" and self.erased is None:
+            layer = self._change_layer(rows)
+            return layer.laid + self._offset(self._change_layer, clone_offset)(rows), layer.region
+        here = self.warp.rows(rows)
+        moved = self._back(self.change, here)
+        moved *= here.fade(_TAPER)[..., None]
+        return part + moved, np.abs(moved).max(2) > 0
+
+    def _with_filling(self, rows: slice, target: Floats) -> Floats:
+        """The photo with its hole filled; less so towards the square's edges where the hole goes on."""
+        if self.filling is None or self.erased is None:
+            return target
+        solve = clone_offset if self.blend == "seamless" else seam_offset
+        offset = self._offset(self._filling_layer, solve)(rows)
+        here = self.warp.rows(rows)
+        filled = self._back(self.filling, here) + offset
+        if self.goes_on:
+            filled = target + here.fade(_HOLE_TAPER)[..., None] * (filled - target)
+        return np.where(self.erased[rows][..., None], filled, target)
+
+    def _change_layer(self, rows: slice) -> Layer:
+        assert self.change is not None
+        part, here = self._photo(rows), self.warp.rows(rows)
+        within = here.depth >= 1 / here.size
+        return Layer(part, part + self._back(self.change, here), within, within)
+
+    def _filling_layer(self, rows: slice) -> Layer:
+        assert self.filling is not None and self.erased is not None
+        target, here = self._with_change(rows)[0], self.warp.rows(rows)
+        return Layer(target, self._back(self.filling, here), self.erased[rows], here.depth >= 0)
+
+    def _offset(self, layer: Callable[[slice], Layer], solve: Solver) -> Callable[[slice], Floats]:
+        if self.offset is None:
+
+            def alone(layer: Layer, scale: Scale) -> Floats:
+                self.large.clear()  # both at once would be too much for the memory
+                return solve(layer, scale)
+
+            scale = Scale(self.warp.side, self.warp.size)
+            self.offset = smooth_offset(layer, self.part.shape[:2], scale, alone)
+        return self.offset
+
+    def _back(self, values: Floats, here: _Warp) -> Floats:
+        if id(values) not in self.large:
+            self.large[id(values)] = here.at_size(values)
+        return here.back(self.large[id(values)])
+
+    def _photo(self, rows: slice) -> Floats:
+        return (self.part[rows] / self.unit).astype(np.float32)
 
 
 def _bounds(quad: Points, shape: tuple[int, int]) -> tuple[slice, slice]:
@@ -140,102 +246,3 @@ def _bounds(quad: Points, shape: tuple[int, int]) -> tuple[slice, slice]:
     low = np.clip(np.floor(quad.min(0)).astype(int), 0, [shape[1], shape[0]])
     high = np.clip(np.ceil(quad.max(0)).astype(int) + 1, 0, [shape[1], shape[0]])
     return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def _with_change(
-    part: Floats, warp: _Warp, change: Floats, blend: Blend, *, alone: bool
-) -> tuple[Floats, Bools]:
-    """A part of the photo with a difference added, and where; cloned only where there is no hole besides."""
-    if not change.any():
-        return part, np.zeros(part.shape[:2], bool)
-    moved = warp.back(change)
-    if blend == "seamless" and alone:
-        within = warp.depth >= 1 / warp.size
-        return _cloned(part + moved, part, within), within
-    moved *= warp.fade(_TAPER)[..., None]
-    return part + moved, np.abs(moved).max(2) > 0
-
-
-def _with_filling(
-    part: Floats, warp: _Warp, surround: Bytes, erased: Bools, blend: Blend, goes_on: bool
-) -> Floats:
-    """A part of the photo with its hole filled; less so towards the square's edges where the hole goes on
-    beyond them.
-    """
-    if not erased.any():
-        return part
-    filled = warp.back(surround.astype(np.float32))
-    if blend == "seamless":
-        filled = _cloned(filled, part, erased)
-    else:
-        filled = filled + _seam_offset(part, filled, erased, warp)
-    if goes_on:
-        filled = part + warp.fade(_HOLE_TAPER)[..., None] * (filled - part)
-    return np.where(erased[..., None], filled, part)
-
-
-def _seam_offset(part: Floats, filled: Floats, erased: Bools, warp: _Warp) -> Floats:
-    """What to add to the filling of a hole (H, W, 3), so that its tones meet the photo's along the seam.
-
-    Along the seam, the photo's mean just outside is compared with the filling's just inside, over a ring of
-    about two pixels of the crop each; from there the difference is carried on smoothly into the hole, and
-    fades.
-    """
-    width = max(2, round(1.5 * warp.side / warp.size))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    mask = erased.astype(np.uint8)
-    outer = cv2.dilate(mask, kernel).astype(bool) & ~erased & (warp.depth >= 0)
-    inner = erased & ~cv2.erode(mask, kernel).astype(bool)
-    (around, near), (own, within) = _means(part, outer, width), _means(filled, inner, width)
-    ring = inner & (near > _SEEN) & (within > _SEEN)
-    if not ring.any():
-        return np.zeros_like(part)
-    level = np.where(ring[..., None], around - own, 0)
-    # where the two show different things, such as an edge a little aside, the difference is none of tone
-    weight = ring * np.exp(-np.square(level / _LIKELY_OFFSET).sum(2) / 2)
-    offset = _carried_on(level, np.maximum(weight, 1e-4 * ring))
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / (_OFFSET_REACH * warp.side)
-    return offset * np.exp(-depth)[..., None]
-
-
-def _means(values: Floats, where: Bools, width: float) -> tuple[Floats, Floats]:
-    """Means of values (H, W, 3) over the near pixels of a ring, and how much of the ring is near, (H, W)."""
-    share = cv2.GaussianBlur(where.astype(np.float32), (0, 0), width)
-    total = cv2.GaussianBlur(np.where(where[..., None], values, 0), (0, 0), width)
-    return total / np.maximum(share, 1e-3)[..., None], share
-
-
-def _carried_on(values: Floats, weight: Floats) -> Floats:
-    """Values (H, W, 3), known where the weight (H, W) is 1, spread smoothly to everywhere (push and pull:
-    Gortler et al., "The Lumigraph", 1996).
-    """
-    height, width = weight.shape
-    if min(height, width) <= 2:
-        total = float(weight.sum())
-        mean = (values * weight[..., None]).sum((0, 1)) / total if total else np.zeros(3, np.float32)
-        return np.broadcast_to(mean, values.shape).astype(np.float32)
-    stacked = np.dstack([values * weight[..., None], weight])
-    smaller = cv2.pyrDown(stacked)
-    coarse_weight = np.clip(smaller[..., 3] * 4, 0, 1)
-    coarse = smaller[..., :3] / np.maximum(smaller[..., 3:], 1e-6)
-    spread = _carried_on(coarse * (coarse_weight > 1e-3)[..., None], coarse_weight)
-    below = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR)
-    return weight[..., None] * values + (1 - weight[..., None]) * below
-
-
-def _cloned(target: Floats, part: Floats, region: Bools) -> Floats:
-    """The photo with the gradients of `target` in a region, by OpenCV; in steps of its eight bits."""
-    spread = ((_PAD, _PAD), (_PAD, _PAD))
-    # a frame of unchanged pixels: cloning needs known ones all around
-    mask = np.pad(region.astype(np.uint8) * 255, spread)
-    source, around = (
-        np.pad(np.rint(values.clip(0, 255)).astype(np.uint8), (*spread, (0, 0)), mode="edge")
-        for values in (target, part)
-    )
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    x, y, w, h = columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
-    centre = (int(x + w // 2), int(y + h // 2))
-    cloned = cv2.seamlessClone(source, around, mask, centre, cv2.NORMAL_CLONE)
-    inner = (slice(_PAD, -_PAD), slice(_PAD, -_PAD))
-    moved = cloned[inner].astype(np.float32) - around[inner].astype(np.float32)
-    return part + moved  # so that a photo of 16 bits keeps its lower ones

@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from ganinv.cli.editor import Editor, EditSettings
+from ganinv.cli.existing import left_to_do, photo_results, skip_option
 from ganinv.cli.faces import FaceSettings, photo_option, photo_options
 from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
 from ganinv.cli.options import Finite, json_option, machine_options, out_option
 from ganinv.cli.photos import PhotoSettings
 from ganinv.cli.pictures import PictureSettings, mask_source, picture_options
 from ganinv.cli.run import Report, run_jobs
-from ganinv.errors import UsageError
+from ganinv.errors import CheckpointError, UsageError
 
 _LONGEST_STRIP = 99
 
@@ -52,6 +53,7 @@ _LONGEST_STRIP = 99
     is_flag=True,
     help="For --paste-back: add what the edit changed, not how far the generator is from the photo.",
 )
+@skip_option
 @photo_option("For --paste-back of saved inversions: the photo, or its folder; default: where it was.")
 @out_option
 @json_option
@@ -76,6 +78,7 @@ def command(
     paste_back: bool,
     blend: Any,
     change_only: bool,
+    skip_existing: bool,
     photo: Path | None,
     **asked: Any,
 ) -> None:
@@ -102,19 +105,45 @@ def command(
     photos = PhotoSettings(align, paste_back, blend, faces)
     pictures = PictureSettings(**asked)
     jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
-    photos.check(made_before=all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs))
+    made_before = all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs)
+    photos.check(made_before=made_before)
     _refuse_overwriting(jobs, out, pictures, sample)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
     running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     options |= {**running, **pictures.to_json()}
     options |= {**photos.to_json(), "change_only": change_only} if align or paste_back else {}
+    if skip_existing:
+        jobs = left_to_do(jobs, lambda job: _results(job, out, settings, pictures, photos))
     report = Report(as_json, [job.path for job in jobs], options)
-    if all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs):
+    if made_before:
         _note_unused(ctx, report)
     editor = Editor(settings, pictures, backbone, running, report, out, photos, photo)
     run_jobs(jobs, editor.read, editor.run, report)
     report.finish(ctx)
+
+
+def _results(
+    job: Job, out: Path, settings: EditSettings, pictures: PictureSettings, photos: PhotoSettings
+) -> list[Path] | None:
+    """The files of one input, for --skip-existing; None for an inversion that cannot be read."""
+    from ganinv.api import Inversion
+
+    saved = job.path.name.endswith(".safetensors")
+    try:
+        count, samples = Inversion.counts(job.path) if saved else (1, pictures.samples)
+    except CheckpointError:
+        return None
+
+    def files(name: str, kinds: Sequence[str]) -> list[Path]:
+        names = settings.sample_names(name, count, samples if settings.sample is None else 1)
+        return [out / f"{stem}-{kind}.png" for stem in names for kind in kinds]
+
+    if saved or not photos.align:
+        return files(job.name, settings.kinds(photos=photos.paste_back))
+    pasted = files(job.name, ["edit-photo"]) if photos.paste_back and settings.strengths else []
+    kinds = settings.kinds(photos=False)
+    return photo_results(job, out, photos.faces.face, lambda name: files(name, kinds), pasted)
 
 
 def _refuse_overwriting(

@@ -21,7 +21,7 @@ def edit_photo(editor: Editor, job: Job) -> list[Path]:
     method, photos = editor.method(), editor.photos
     editor.edits(method.backbone)  # a wrong name is told before the photo is searched
     aligned, faces = open_faces(job, method, editor.pictures, photos, editor.report)
-    written = [aligned.sidecar.save(editor.out / f"{job.name}{SIDECAR_SUFFIX}")]
+    written: list[Path] = []
     samples: list[dict[int, Result]] = []
     for face in faces:
         inversion = editor.inverted(face.job, face.opened, alignment=alignment(job, face.index))
@@ -31,7 +31,10 @@ def edit_photo(editor: Editor, job: Job) -> list[Path]:
         for changed, result in zip(samples, results, strict=True):
             changed[face.index] = result
     paths = _paths(editor, job, len(samples))
-    return written + paste_photos(aligned.picture, aligned.sidecar, samples, paths, photos.blend)
+    pasted = paste_photos(aligned.picture, aligned.sidecar, samples, paths, photos.blend)
+    # the last to be written, since it says that all of it is there
+    sidecar = aligned.sidecar.save(editor.out / f"{job.name}{SIDECAR_SUFFIX}")
+    return [sidecar, *written, *pasted]
 
 
 def paste_saved(editor: Editor, job: Job, inversion: Inversion, backbone: Backbone) -> list[Path]:
@@ -66,5 +69,5 @@ def _results(editor: Editor, inversion: Inversion, backbone: Backbone) -> list[R
 
 
 def _paths(editor: Editor, job: Job, count: int) -> list[Path]:
-    first = editor.settings.sample or 0
-    return [editor.out / f"{job.name}-{first + index:02d}-edit-photo.png" for index in range(count)]
+    names = editor.settings.sample_names(job.name, 1, count)
+    return [editor.out / f"{name}-edit-photo.png" for name in names]

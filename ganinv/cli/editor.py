@@ -44,6 +44,18 @@ class EditSettings:
     feather: int
     change_only: bool
 
+    def sample_names(self, name: str, pictures: int, samples: int) -> list[str]:
+        """NAME-00, ... for the samples that are edited; with several pictures NAME-p00-00, ..."""
+        first = self.sample or 0
+        prefixes = [f"{name}-p{index:02d}" for index in range(pictures)] if pictures > 1 else [name]
+        return [f"{prefix}-{first + index:02d}" for prefix in prefixes for index in range(samples)]
+
+    def kinds(self, *, photos: bool) -> list[str]:
+        """What is written for each sample: edit, strip, edit-photo."""
+        found = ["edit"] if self.strengths else []
+        found += ["strip"] if self.strip is not None else []
+        return found + (["edit-photo"] if photos and self.strengths else [])
+
 
 class Editor:
     """Edits one input after the other; backbones and methods are opened once."""
@@ -209,14 +221,10 @@ class Editor:
     def _named_files(
         self, job: Job, inversion: Inversion, kind: str, pictures: Sequence[np.ndarray]
     ) -> dict[Path, np.ndarray]:
-        """The pictures by NAME-00-KIND.png, ...; with several in one inversion NAME-p00-00-KIND.png, ..."""
-        files = {}
-        first = self.settings.sample or 0
-        for index, pixels in enumerate(pictures):
-            picture, sample = divmod(index, inversion.samples)
-            prefix = f"{job.name}-p{picture:02d}" if inversion.ws.shape[0] > 1 else job.name
-            files[self.out / f"{prefix}-{first + sample:02d}-{kind}.png"] = pixels
-        return files
+        """The pictures by NAME-00-KIND.png, ..."""
+        names = self.settings.sample_names(job.name, inversion.ws.shape[0], inversion.samples)
+        paths = [self.out / f"{name}-{kind}.png" for name in names]
+        return dict(zip(paths, pictures, strict=True))
 
 
 def write_all(files: Mapping[Path, np.ndarray]) -> list[Path]:

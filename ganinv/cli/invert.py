@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ganinv.cli import shares
+from ganinv.cli.existing import left_to_do, photo_results, skip_option
 from ganinv.cli.faces import FaceSettings, photo_options
 from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
 from ganinv.cli.options import json_option, machine_options, out_option
@@ -49,7 +50,7 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 @click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
 @photo_options
 @click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
-@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results are there already.")
+@skip_option
 @out_option
 @json_option
 @click.pass_context
@@ -96,11 +97,10 @@ def command(
     options = {**settings.to_json(), "backbone": backbone, **running}
     options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
     share = shares.my_share()
-    mine = share.of(jobs)
-    jobs = [job for job in mine if not (skip_existing and _is_done(job, out, settings, raw, align))]
+    jobs = share.of(jobs)
+    if skip_existing:
+        jobs = left_to_do(jobs, lambda job: _results(job, out, settings, raw, photo))
     report = Report(as_json, [job.path for job in jobs], options)
-    if len(jobs) < len(mine):
-        report.note(f"{len(mine) - len(jobs)} of {len(mine)} pictures are done already and left out")
     if share.count > 1:
         shares.begin(share, out, REPORT)
 
@@ -131,11 +131,18 @@ def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:
     return [stem.with_name(stem.name + end) for end in (*ends, *_OTHER_ENDS)]
 
 
-def _is_done(job: Job, out: Path, settings: PictureSettings, raw: bool, align: bool) -> bool:
-    """Whether the files of an earlier run are there; of a photo, the sidecar is the last of them."""
-    if align:
-        return (out / f"{job.name}{SIDECAR_SUFFIX}").is_file()
-    return all(path.is_file() for path in _outputs(out / job.name, settings.samples, raw))
+def _results(
+    job: Job, out: Path, settings: PictureSettings, raw: bool, photo: PhotoSettings
+) -> list[Path] | None:
+    """The files of one picture or photo, for --skip-existing."""
+
+    def outputs(name: str) -> list[Path]:
+        return _outputs(out / name, settings.samples, raw)
+
+    if not photo.align:
+        return outputs(job.name)
+    pasted = _photos(out / job.name, settings.samples) if photo.paste_back else []
+    return photo_results(job, out, photo.faces.face, outputs, pasted)
 
 
 def _photos(stem: Path, samples: int) -> list[Path]:

@@ -83,12 +83,22 @@ def open_faces(
         report.note(f"Warning: {shown(job.path)}: {note}")
     faces = []
     for face in aligned.faces:
-        end = f"-{face.record.index}" if photo.faces.face == "all" else ""
         hole = torch.tensor(face.crop_hole)[None, None].float()
         opened = OpenedPicture(to_tensor(face.crop), hole, face.crop[None], ())
-        faces.append(OpenedFace(Job(job.path, f"{job.name}{end}"), opened, face.record.index))
-    names = [f"{Path(face.job.name).name}-input.png" for face in faces]
+        index = face.record.index
+        faces.append(OpenedFace(Job(job.path, face_name(job, index, photo.faces.face)), opened, index))
+    names = [crop_file(face.job.name) for face in faces]
     return replace(aligned, sidecar=with_crops(aligned.sidecar, names)), faces
+
+
+def face_name(job: Job, index: int, which: str) -> str:
+    """Of a face's results; which: `--face`."""
+    return f"{job.name}-{index}" if which == "all" else job.name
+
+
+def crop_file(name: str) -> str:
+    """What 'ganinv invert' calls the crop of a face whose results have that name."""
+    return f"{Path(name).name}-input.png"
 
 
 def alignment(job: Job, index: int) -> dict[str, object]:

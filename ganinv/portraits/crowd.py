@@ -46,7 +46,6 @@ def crowd(
         attributes = sample_attributes(1, seed, person.index)
         size = min(LARGEST, max(64, round(person.side)))
         drawn = np.asarray(render(attributes, size)[0].permute(1, 2, 0).numpy() * 255, np.float32)
-        drawn = np.nan_to_num(drawn)  # a pixel in some millions comes out of the renderer without a colour
         scale = person.side / size
         c, s = np.cos(np.radians(person.angle)) * scale, np.sin(np.radians(person.angle)) * scale
         matrix = np.array([[c, -s, person.x], [s, c, person.y]])

@@ -229,3 +229,35 @@ def test_a_ganspace_file_needs_a_component(bench: Any, made: Path) -> None:
     assert result.exit_code == 2
     assert "pca.pt holds GANSpace components 0 to 15; name one of them" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_skip_existing(bench: Any, made: Path) -> None:
+    def left(*arguments: object) -> list[str]:
+        result = bench.edit(*arguments, "--skip-existing", "--json")
+        assert result.exit_code == 0, result.stderr
+        return [Path(path).name for path in bench.printed(result)["inputs"]]
+
+    strip = ("--strip", "-1:1:3")
+    assert left(made, *AGE) == [made.name] and left(made, *AGE) == []
+    assert left(made, *AGE, "--sample", 1) == []  # one of those that are there
+    assert left(made, *AGE, *strip) == [made.name] and left(made, *AGE, *strip) == []
+    assert left(made, "--direction", "age", *strip) == []  # strips alone
+    (bench.folder / "edits/me-01-edit.png").unlink()
+    assert left(made, *AGE, "--sample", 0) == [] and left(made, *AGE) == [made.name]
+
+    for name in ("people/a.png", "people/b/c.png"):
+        bench.picture(name)
+    both = ("people", *bench.tiny[:2], *AGE, "--samples", 2)
+    assert left(*both) == ["a.png", "c.png"] and left(*both) == []
+    (bench.folder / "edits/b/c-01-edit.png").unlink()
+    assert left(*both) == ["c.png"] and left(*both) == []
+    assert left(*both[:-1], 3) == ["a.png", "c.png"]
+
+
+def test_skip_existing_leaves_it_to_the_run_to_tell_of_damage(bench: Any, made: Path) -> None:
+    assert bench.edit(made, *AGE).exit_code == 0
+    for damage, text in ((b"", "is empty"), (made.read_bytes()[:40], "is truncated")):
+        made.write_bytes(damage)
+        bench.refused(bench.edit(made, *AGE, "--skip-existing"), 1, text)
+    made.unlink()
+    bench.refused(bench.edit(made, *AGE, "--skip-existing"), 1, "no such file")

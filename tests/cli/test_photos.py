@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,62 @@ def test_skip_existing(shown: Any) -> None:
     assert shown.printed(shown.invert("plain.png", "--skip-existing", "--json"))["inputs"] == []
     Path("out/plain-00.png").unlink()
     assert len(shown.printed(shown.invert("plain.png", "--skip-existing", "--json"))["inputs"]) == 1
+
+
+@pytest.mark.parametrize("command", ["invert", "edit"])
+def test_skip_existing_of_photos_looks_for_all_that_is_asked_for(shown: Any, command: str) -> None:
+    def done(*more: object) -> bool:
+        arguments = ("me.png", *POINTS, *more, "--skip-existing", "--json")
+        tiny = (*shown.tiny[:2], "--direction", "age", "--strength", 2)
+        result = shown.invert(*arguments) if command == "invert" else shown.edit(*arguments, *tiny)
+        assert result.exit_code == 0, result.stderr
+        told = "1 of 1 pictures are done already and left out" in result.stderr
+        assert told == (shown.printed(result)["inputs"] == [])
+        return told
+
+    every = ("--face", "all", "--samples", 2, "--paste-back")
+    assert not done() and done() and done("--face", 0)
+    assert not done("--face", 1)  # the other one, which has the same names
+    assert done("--face", 1) and not done(*every) and done(*every) and not done()
+    folder = Path("out" if command == "invert" else "edits")
+    for path in (
+        sorted(folder.glob("me-1-0*")) + sorted(folder.glob("*-photo.png")) + [folder / "me.align.json"]
+    ):
+        assert not done(*every)
+        assert done(*every)
+        path.unlink()
+    assert not done(*every)
+    (folder / "me.align.json").write_text("{}")
+    assert not done(*every)
+
+
+def test_skip_existing_finishes_a_folder_that_was_interrupted(
+    shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit stopped in the second of three photos: before its sidecar, which is the last file of each."""
+    for name in ("a", "b", "c"):
+        shown.photo(f"photos/{name}.png")
+    Path("points.json").write_text(json.dumps({f"{name}.png": [shown.five(17, 110, 60)] for name in "abc"}))
+    arguments = ("photos", *shown.tiny[:2], *POINTS, "--paste-back", "--direction", "age", "--strength", 2)
+    assert shown.edit(*arguments).exit_code == 0
+    whole = {path.name: path.read_bytes() for path in Path("edits").iterdir()}
+    shutil.rmtree("edits")
+
+    save = Sidecar.save
+
+    def stop(self: Sidecar, path: Path) -> Path:
+        if path.name == "b.align.json":
+            raise KeyboardInterrupt
+        return save(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sidecar, "save", stop)
+        assert shown.edit(*arguments).exit_code != 0
+    assert Path("edits/a.align.json").is_file() and Path("edits/b-00-edit.png").is_file()
+    assert not list(Path("edits").glob("c*"))
+    again = shown.edit(*arguments, "--skip-existing", "--json")
+    assert shown.printed(again)["inputs"] == ["photos/b.png", "photos/c.png"], again.stderr
+    assert {path.name: path.read_bytes() for path in Path("edits").iterdir()} == whole
 
 
 def test_shares_of_invert(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from ganinv.errors import OutputError, UsageError
 from ganinv.portraits.attributes import TABLE, sample_attributes
 from ganinv.portraits.files import write_portraits
 from ganinv.portraits.landmarks import landmarks
+from ganinv.portraits.layers.glasses import _apart_from_zero
 from ganinv.portraits.renderer import render
 
 EYES = slice(36, 48)
@@ -87,6 +88,13 @@ def test_extremes_are_finite() -> None:
     for corner in corners:
         picture = render(sweep("gender", (0.0, 1.0), **corner), 48)
         assert picture.isfinite().all() and picture.std() > 0.05
+
+
+def test_a_ray_along_the_bar_of_glasses_has_a_colour() -> None:
+    """Of this picture one ray runs exactly along the plane of a bar, so that it meets it nowhere."""
+    assert torch.isfinite(render(sample_attributes(1, 30, 300), 441)).all()
+    x = torch.tensor([-1.0, -1e-5, -0.0, 0.0, 1e-5, 2.0])
+    assert torch.allclose(_apart_from_zero(x), torch.tensor([-1.0, -1e-4, -1e-4, 1e-4, 1e-4, 2.0]))
 
 
 @pytest.mark.parametrize(

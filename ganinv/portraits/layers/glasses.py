@@ -52,10 +52,14 @@ def _temple(rays: Rays, colour: Tensor, side: float) -> None:
     slope = 0.19 * side
     steep = dx + slope * dz
     # A ray along the plane meets it nowhere near: keep the division finite.
-    steep = steep + steep.sign() * (1e-4 - steep.abs()).clamp_(min=0.0)
-    distance = (0.60 * side + slope * (0.80 - cz) - cx) / steep
+    distance = (0.60 * side + slope * (0.80 - cz) - cx) / _apart_from_zero(steep)
     y, z = cy + dy * distance, cz + dz * distance
     bar = smoothstep((y - 0.05).abs_() - 0.020 - 0.4 * rays.face.frame_half, rays.edge, -0.5 * rays.edge)
     bar = bar * above(0.80 - z) * above(z + 0.1)
     depth = rays.pose.to_world(rays.at(distance))[:, 2:]
     rays.paint(colour, bar, depth, 0.01)
+
+
+def _apart_from_zero(x: Tensor) -> Tensor:
+    """x, at least 1e-4 from 0 on its own side; 0 itself has a side too, so that dividing by it is finite."""
+    return x + torch.copysign((1e-4 - x.abs()).clamp_(min=0.0), x)

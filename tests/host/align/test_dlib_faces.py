@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ganinv.align.dlib_faces import build_mmod, build_mmod_5
 from ganinv.align.faces import Detector, check_which, cut_note, face_from_points, in_order, pick
 from ganinv.align.geometry import PRESETS, anchors, face_quad
 from ganinv.align.models import model_file
@@ -73,6 +74,24 @@ def test_the_photograph(dlib_hog: Detector) -> None:
         assert at.mouth == pytest.approx((224, 141), abs=3 if len(found[0].points) == 68 else 8)
     turned = np.ascontiguousarray(np.rot90(pixels))
     assert dlib_hog.find(turned) == []  # lying faces are not looked for
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("points", [68, 5])
+def test_the_network_finds_the_faces_of_a_scene(draw: Any, points: int) -> None:
+    pytest.importorskip("dlib", reason="dlib is not installed (extra align)")
+    shown = draw((200, 300), Person(8, 130, 75, 100, 15), Person(14, 150, 215, 100, -10))
+    detector = (build_mmod if points == 68 else build_mmod_5)()
+    assert detector.about()["name"] == ("dlib-mmod" if points == 68 else "dlib-mmod-5")
+    found = sorted(detector.find(shown.pixels, thorough=True), key=lambda face: face.box[0])
+    assert len(found) == 2
+    for face, true in zip(found, shown.points, strict=True):
+        assert face.score is not None and face.score > 0.5
+        if points == 68:
+            assert error(face.points, true) < 0.15
+        at, there = anchors(face.points, face.layout), anchors(true)
+        apart = np.hypot(*(np.stack([at.eyes, at.mouth]) - np.stack([there.eyes, there.mouth])).T)
+        assert apart.max() < 0.2 * there.eye_distance
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (1, 300), (200, 200), (700, 500)])

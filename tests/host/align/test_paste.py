@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ganinv.align import seam
 from ganinv.align.crop import crop_face, crop_hole
 from ganinv.align.geometry import PRESETS, apply, face_quad, side, to_crop
 from ganinv.align.paste import BLENDS, paste_face
@@ -152,6 +153,61 @@ def test_small_faces_do_not_alias() -> None:
     pasted = paste_face(colours, result, crop, quad)
     middle = pasted.colours[disc(quad, 0.2)].astype(int)
     assert np.abs(middle - 178).max() <= 4
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("filled", [False, True])
+def test_strips_show_nowhere(monkeypatch: pytest.MonkeyPatch, deep: bool, blend: Any, filled: bool) -> None:
+    """Some rows at a time or all at once: a level in few pixels, whose place is rounded otherwise."""
+    colours, quad = photo(deep), quad_at()
+    crop, result = softly_changed(colours, quad)
+    hole = disc(quad, 0.3) if filled else None
+    whole = paste_face(colours, result, crop, quad, hole=hole, blend=blend)
+    monkeypatch.setattr(seam, "_STRIP", 400 * 7)
+    strips = paste_face(colours, result, crop, quad, hole=hole, blend=blend)
+    assert np.array_equal(strips.region, whole.region)
+    unit = 257 if deep else 1
+    apart = np.abs(strips.colours.astype(float) - whole.colours.astype(float)) / unit
+    assert apart.max() <= 1 + 1 / 257 and (apart > 0.01).mean() < 1e-3
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_large_squares_are_closed_nearly_as_small_ones(
+    monkeypatch: pytest.MonkeyPatch, blend: Any, filled: bool, factor: int
+) -> None:
+    """What closes a seam is found on a reduced copy: a level away in the mean, in the region only."""
+    colours, quad = photo(), quad_at(size=55)
+    crop, result = softly_changed(colours, quad, 24)
+    hole = disc(quad, 0.3) if filled else None
+    before = crop if filled else result
+    whole = paste_face(colours, before, crop, quad, hole=hole, surround=result, blend=blend)
+    area = int(np.prod(np.ptp(np.argwhere(bounds(quad)), axis=0) + 1))
+    monkeypatch.setattr(seam, "_LARGEST", area / factor**2)
+    reduced = paste_face(colours, before, crop, quad, hole=hole, surround=result, blend=blend)
+    assert np.array_equal(reduced.region, whole.region)
+    assert np.array_equal(reduced.colours[~whole.region], colours[~whole.region])
+    apart = np.abs(reduced.colours.astype(int) - whole.colours)[whole.region]
+    assert apart.mean() < (0.7 if blend == "feather" else 2) and np.percentile(apart, 99) <= 5
+    assert apart.any() == (filled or blend == "seamless")  # a plain difference needs no closing
+
+
+def softly_changed(colours: np.ndarray, quad: np.ndarray, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A crop, and it with smooth changes of up to 30 levels."""
+    crop = resize(crop_face(eight(colours), quad, PRESET), size)
+    coarse = np.random.default_rng(1).uniform(-30, 30, (3, 3, 3))
+    change = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return crop, np.clip(crop + change, 0, 255).astype(np.uint8)
+
+
+def bounds(quad: np.ndarray) -> np.ndarray:
+    """The bounds of a square in the photo, bool (300, 400)."""
+    where = np.zeros((300, 400), bool)
+    low, high = np.floor(quad.min(0)).astype(int).clip(0), np.ceil(quad.max(0)).astype(int) + 1
+    where[low[1] : high[1], low[0] : high[0]] = True
+    return where
 
 
 def test_several_faces_and_bad_calls() -> None:
