@@ -35,6 +35,7 @@ class Page:
     def __init__(self, studio: Studio, examples: Sequence[Example], folder: Path) -> None:
         self.studio, self.examples, self.folder = studio, examples, folder
         self.names = tuple(studio.directions)
+        self.running: list[Any] = []  # what takes a while, and can be stopped
         self.shapes = (*PARTS, *SHAPES)
 
     def build(self) -> None:
@@ -54,6 +55,7 @@ class Page:
         self._tie_filling()
         self._tie_editing()
         self._tie_taking()
+        self.middle.stop.click(None, None, None, cancels=self.running, api_visibility="private")
 
     # ------------------------------------------------------------------------------------------ opening
 
@@ -63,10 +65,12 @@ class Page:
             *(self.work, left.canvas, left.frame, *left.clicks),
             *(self.middle.gallery, self.right.compare, self.middle.note, *self.right.sliders),
         ]
-        left.open.upload(told(self._open), left.open, outputs, **_COMPUTES)
-        left.saved.upload(told(self._reopen), left.saved, outputs, **_COMPUTES)
         left.examples.select(told(self._example), None, outputs, **_QUIETLY)
-        left.frame.input(told(self._choose), [self.work, left.frame], outputs, **_COMPUTES)
+        self.running += [
+            left.open.upload(told(self._open), left.open, outputs, **_COMPUTES),
+            left.saved.upload(told(self._reopen), left.saved, outputs, **_COMPUTES),
+            left.frame.input(told(self._choose), [self.work, left.frame], outputs, **_COMPUTES),
+        ]
 
     def _begun(self, work: Work, note: str = "") -> list[Any]:
         """Every part of the page for a work that has just been opened."""
@@ -120,11 +124,10 @@ class Page:
         inputs = [self.work, self.left.canvas, *middle.asked]
         outputs = [self.work, middle.gallery, self.right.compare, middle.note, *self.right.sliders]
         how: dict[str, Any] = {**_COMPUTES, "trigger_mode": "once", "show_progress_on": [middle.gallery]}
-        running: list[Any] = [
+        self.running += [
             middle.fill.click(told_along(self._fill), inputs, outputs, **how),
             middle.more.click(told_along(self._more), inputs, outputs, **how),
         ]
-        middle.stop.click(None, None, None, cancels=running, api_visibility="private")
         kept = [self.work, self.right.compare, *self.right.sliders]
         middle.gallery.select(told(self._keep), [self.work], kept, **_QUIETLY)
 
@@ -198,6 +201,7 @@ class Page:
         for kind, button in self.right.take.items():
             handler = told(lambda work, value, kind=kind: self._take(work, value, kind))
             made = button.click(handler, [self.work, self.left.canvas], self.right.files[kind], **_COMPUTES)
+            self.running.append(made)
             made.success(None, None, None, js=_HAND_OVER.format(kind=kind), api_visibility="private")
 
     def _take(self, work: Work | None, value: Any, kind: str) -> str:
