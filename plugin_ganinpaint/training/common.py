@@ -105,14 +105,6 @@ def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda features: features + delta.to(features.dtype)
 
 
-@torch.no_grad()
-def code_spread(backbone: Backbone) -> Tensor:
-    """Mean squared distance of the generator's codes to their mean, over 1,000 of them; a scalar."""
-    device = backbone.w_avg.device
-    z = torch.randn(1000, backbone.z_dim, generator=torch.Generator().manual_seed(0)).to(device)
-    return (backbone.map(z, backbone.classes(len(z))) - backbone.w_avg).square().mean()
-
-
 class Ema:
     """Running average of weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
 

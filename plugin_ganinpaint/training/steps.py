@@ -17,7 +17,8 @@ from ganinv.parts import Backbone, Discriminator
 from .. import losses
 from ..config import NetworkConfig
 from . import stage1, stage2
-from .common import Ema, code_spread, derive_seed, rate_factor
+from .codes import CodeDistance
+from .common import Ema, derive_seed, rate_factor
 from .data import Batch, Sampler
 from .edits import Edits
 from .micro import Part, parts_of
@@ -68,7 +69,7 @@ class StageSteps:
         )
         self.reals = reals
         self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
-        self.code_spread = code_spread(self.backbone) if config.losses.code > 0 else torch.ones(())
+        self.code_distance = CodeDistance(self.backbone, self.sampler.told)
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.r1_gamma = config.losses.r1_gamma
         if self.r1_gamma is None:
@@ -89,6 +90,7 @@ class StageSteps:
         self.wrapped, self.optimiser = self.fabric.setup(self.networks, optimiser)
         self.wrapped_d, self.d_optimiser = self.fabric.setup(self.discriminator, d_optimiser)
         self.wrapped.mark_forward_method("encode")
+        self.wrapped.mark_forward_method("codes")
 
     def autocast(self) -> torch.autocast:
         """The context in which networks compute."""
@@ -132,7 +134,11 @@ class StageSteps:
         return dict(zip(terms, torch.as_tensor(self.fabric.all_reduce(values)).unbind(), strict=True))
 
     def _codes_step(self, batch: Batch, parts: list[Part]) -> dict[str, Tensor]:
-        """The warm-up of stage 1: the encoder alone, against true codes."""
+        """The warm-up of stage 1 against true codes: the encoder alone, or with the mixing network, where
+        hidden codes tell it what to listen to.
+        """
+        if self.sampler.told is not None:
+            return self._mixed_codes_step(parts)
         scale = stage1.code_scale(self.backbone, batch)
         if self.fabric.world_size > 1:
             scale = torch.as_tensor(self.fabric.all_reduce(scale))
@@ -145,6 +151,19 @@ class StageSteps:
                 self.fabric.backward(loss)
             found.append(loss.detach())
         return {"code": torch.stack(found).sum(), "gradient": self._descend()}
+
+    def _mixed_codes_step(self, parts: list[Part]) -> dict[str, Tensor]:
+        self.optimiser.zero_grad()
+        found = []
+        for part in parts:
+            batch = part.batch
+            with self._adding(self.wrapped, part is parts[-1]):
+                with self.autocast():
+                    w_out, _ = self.wrapped.codes(batch.erased, batch.visible, batch.w_rand)
+                    loss = self._code_distance(w_out, batch)
+                self.fabric.backward(loss / len(parts))
+            found.append({"code": loss.detach()})
+        return {**_mean(found), "gradient": self._descend()}
 
     def _networks_step(self, parts: list[Part]) -> tuple[dict[str, Tensor], list[Tensor] | None]:
         """The terms, and the outputs that the discriminator is to learn from, where it is its turn."""
@@ -205,9 +224,10 @@ class StageSteps:
         return torch.as_tensor(norm).detach()
 
     def _code_distance(self, w_out: Tensor, batch: Batch) -> Tensor:
+        """Of w_out, in the rows that must agree on all pixels."""
         whole = batch.where.amin(dim=(1, 2, 3)) == 1  # (P * N,)
         rows = whole & batch.has_code.repeat(batch.passes)
-        return losses.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows, self.code_spread)
+        return self.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows)
 
     def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
         (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from plugin_ganinpaint.training import data, hidden, settings
+from plugin_ganinpaint.training.codes import PLAIN_SHARE, CodeDistance
 from plugin_ganinpaint.training.hidden import ToldEntries
 
 SIDE = 16
@@ -25,6 +26,9 @@ class Quarters:
 
     def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return z[:, None].expand(-1, 2, -1).clone()
+
+    def classes(self, count: int, label: int | None = None) -> None:
+        return None
 
     def synthesize(self, ws: Tensor, **how: Any) -> Any:
         levels = (ws[:, 0] / 4).reshape(-1, 1, 2, 2).repeat(1, 3, 1, 1)
@@ -85,6 +89,36 @@ def test_a_share_of_the_rows_has_them() -> None:
     whole = batch.where[16:].amin(dim=(1, 2, 3)) == 1
     holes = batch.visible.amin(dim=(1, 2, 3)) == 0
     assert 0 < int((whole & holes).sum()) < int(holes.sum())
+
+
+class Unequal(Quarters):
+    """Entry 0 is a hundred times as long in the code as the others; entry 3 does not show in the picture."""
+
+    length = torch.tensor([100.0, 1.0, 1.0, 1.0])
+
+    def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return super().map(z * self.length, c)
+
+    def synthesize(self, ws: Tensor, **how: Any) -> Any:
+        return super().synthesize(ws / self.length * torch.tensor([1.0, 1.0, 1.0, 0.0]))
+
+
+def test_entries_that_show_count_the_same_whatever_their_length_in_the_code() -> None:
+    backbone = Unequal()
+    plain = CodeDistance(backbone)  # type: ignore[arg-type]
+    even = CodeDistance(backbone, ToldEntries(backbone))  # type: ignore[arg-type]
+    true, counts = torch.zeros(1, 2, 4), torch.tensor([True])
+
+    def moved(entry: int, distance: CodeDistance) -> float:
+        codes = torch.zeros(1, 2, 4)
+        codes[..., entry] = Unequal.length[entry]
+        return float(distance(codes, true, counts))
+
+    assert moved(0, plain) > 1000 * moved(1, plain)
+    assert moved(1, even) == pytest.approx(1 / 3, rel=0.05)
+    assert moved(0, even) - PLAIN_SHARE * moved(0, plain) == pytest.approx(1 / 3, rel=0.05)
+    assert moved(3, even) < 0.01
+    assert float(even(torch.ones(1, 2, 4), true, ~counts)) == 0
 
 
 def test_a_chance_beyond_one_is_refused() -> None:

@@ -84,6 +84,22 @@ def test_bfloat16_runs(short: Make, make_run: Make, tiny_backbone: Any, tmp_path
     assert all(p.dtype == torch.float32 for p in run.networks.parameters())
 
 
+def test_the_warm_up_teaches_the_mixing_network_where_codes_are_hidden(
+    make_run: Make, short: Make, tmp_path: Path
+) -> None:
+    config = short(data=settings.DataSettings(hidden_codes=1.0))
+    config = replace(config, stage1=replace(config.stage1, code_images=4000, images=4000, lr=3e-3))
+    run = make_run(config, 1, tmp_path)
+    before = {name: p.detach().clone() for name, p in run.networks.mixing.named_parameters()}
+    found = [float(run.train_step(0.1)["code"]) for _ in range(60)]
+    assert sum(found[-10:]) < 0.9 * sum(found[:10])
+    assert all(not torch.equal(p, before[name]) for name, p in run.networks.mixing.named_parameters())
+    plain = make_run(short(), 1, tmp_path)
+    before = {name: p.detach().clone() for name, p in plain.networks.mixing.named_parameters()}
+    plain.train_step(0.1)
+    assert all(torch.equal(p, before[name]) for name, p in plain.networks.mixing.named_parameters())
+
+
 @pytest.mark.parametrize("stage", [1, 2])
 def test_the_code_term_pulls_whole_rows_towards_their_codes(
     stage: int, make_run: Make, short: Make, tmp_path: Path
