@@ -54,9 +54,11 @@ class MixingOptions:
     """False removes the gate: the network's own code is used as it is (plain concatenation, the ablation)."""
     lr_mul: float = 8.0
     """Run-time weight factor of the equalised layers; above 1 they move faster at the same learning rate."""
+    visible_side: int = 8
+    """Side of the map of what is visible, which the network sees beside the codes; 0 = it sees none."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 1 or self.lr_mul <= 0:
+        if self.width < 1 or self.depth < 1 or self.lr_mul <= 0 or self.visible_side < 0:
             raise ConfigError(
                 f"mixing width {self.width}, depth {self.depth} and lr_mul {self.lr_mul} must be positive"
             )

@@ -114,7 +114,8 @@ class DiverseInpaint(GuidedMethod):
         codes = self._for_each_picture(codes, len(x), samples)  # (N * K, num_ws, w_dim)
         w_enc = self._encode(x, visible)  # (N, num_ws, w_dim)
 
-        w_out = self.networks.mixing(w_enc.repeat_interleave(samples, dim=0), codes)  # all samples at once
+        each = w_enc.repeat_interleave(samples, dim=0), codes, visible.repeat_interleave(samples, dim=0)
+        w_out = self.networks.mixing(*each)  # all samples at once
         size, shape = pass_size(self.backbone, len(codes)), (len(x), samples)
         features = self._skip_features(x, visible, w_out, size)
 

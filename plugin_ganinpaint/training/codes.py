@@ -1,4 +1,4 @@
-"""How far codes are from the true ones: in the codes' own space, and in what they say of each entry of z."""
+"""Coordinates of codes in which each entry of z can be read, and how far codes are from the true ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,40 @@ from .hidden import ToldEntries
 
 PROBES = 8000
 """Codes from which spread and readout are measured."""
+READABLE = 0.05
+"""Share of an entry's variance that must be read from the codes for a coordinate of its own."""
 PLAIN_SHARE = 0.3
 """Weight of the plain distance beside that of the entries."""
 FULL_INFLUENCE = 5.0
 """Summed change of the picture (`hidden.influence_maps`, at 64 px) from which an entry counts in full."""
+
+
+class CodeReadout:
+    """A linear map from codes to the entries of z, by ridge regression; taken once from random codes.
+
+    spread: mean square of w - w_avg. entries: (w_dim, z_dim), (w - w_avg) @ entries is about z.
+    """
+
+    @torch.no_grad()
+    def __init__(self, backbone: Backbone) -> None:
+        z = torch.randn(PROBES, backbone.z_dim, generator=torch.Generator().manual_seed(0))
+        self.z = z.to(backbone.w_avg.device)
+        parts = [backbone.map(part, backbone.classes(len(part)))[:, 0] for part in self.z.split(1000)]
+        self.codes = torch.cat(parts).float() - backbone.w_avg  # (PROBES, w_dim)
+        self.spread = self.codes.square().mean()
+        ridge = torch.eye(self.codes.shape[1], device=self.z.device)
+        self.entries = torch.linalg.solve(self.codes.T @ self.codes + ridge, self.codes.T @ self.z)
+
+    def basis(self) -> Tensor:
+        """Coordinates y = (w - w_avg) @ basis, (w_dim, w_dim): first one for each readable entry of z, then
+        the directions that say nothing of them; each of about variance 1.
+        """
+        read = 1 - (self.z - self.codes @ self.entries).square().mean(dim=0) / self.z.square().mean(dim=0)
+        best = read.argsort(descending=True)[: self.codes.shape[1]]
+        first = self.entries[:, best[read[best] > READABLE]]
+        rest = torch.linalg.svd(first, full_matrices=True).U[:, first.shape[1] :]
+        columns = torch.cat([first, rest], dim=1)
+        return columns / (self.codes @ columns).std(dim=0).clamp_min(1e-3 * self.spread.sqrt())
 
 
 class CodeDistance:
@@ -23,29 +53,21 @@ class CodeDistance:
 
     Without `told` it is the squared distance in units of the codes' spread. There a few entries of z that
     colour the whole picture outweigh an expression or a pair of glasses. With `told` each entry is read from
-    the codes by a linear map (ridge regression), and all entries that show in the picture count the same;
-    the plain distance is added with weight `PLAIN_SHARE`.
+    the codes, and all entries that show in the picture count the same; the plain distance is added with
+    weight `PLAIN_SHARE`.
     """
 
-    @torch.no_grad()
-    def __init__(self, backbone: Backbone, told: ToldEntries | None = None) -> None:
-        self.readout: Tensor | None = None
-        z = torch.randn(PROBES, backbone.z_dim, generator=torch.Generator().manual_seed(0))
-        z = z.to(backbone.w_avg.device)
-        codes = torch.cat([backbone.map(part, backbone.classes(len(part)))[:, 0] for part in z.split(1000)])
-        codes = codes - backbone.w_avg  # (PROBES, w_dim)
-        self.spread = codes.square().mean()
+    def __init__(self, readout: CodeReadout, told: ToldEntries | None = None, resolution: int = 64) -> None:
+        self.spread, self.entries = readout.spread, None
         if told is not None:
-            ridge = torch.eye(codes.shape[1], device=codes.device)
-            solved = torch.linalg.solve(codes.T @ codes + ridge, codes.T @ z)  # (w_dim, z_dim)
-            whole = FULL_INFLUENCE * (backbone.resolution / 64) ** 2
+            whole = FULL_INFLUENCE * (resolution / 64) ** 2
             weight = (told.influence.sum(dim=1) / whole).clamp(max=1)
-            self.readout = solved * (weight / weight.sum()).sqrt()
+            self.entries = readout.entries * (weight / weight.sum()).sqrt()
 
     def __call__(self, codes: Tensor, true: Tensor, counts: Tensor) -> Tensor:
         """Mean over codes (N, num_ws, w_dim), of which those that do not count, (N,) bool, add 0."""
         plain = losses.code_distance(codes, true, counts, self.spread)
-        if self.readout is None:
+        if self.entries is None:
             return plain
-        entries = ((codes - true) @ self.readout).square().sum(dim=2).mean(dim=1)  # (N,)
+        entries = ((codes - true) @ self.entries).square().sum(dim=2).mean(dim=1)  # (N,)
         return (entries * counts).mean() + PLAIN_SHARE * plain

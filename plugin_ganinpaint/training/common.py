@@ -72,7 +72,9 @@ class Networks(nn.Module):
             with torch.autocast(
                 w_enc.device.type, enabled=False
             ):  # codes stay in full precision, and cost nothing
-                return self.mixing(w_enc.repeat(len(w_rand) // len(w_enc), 1, 1), w_rand), w_enc
+                passes = len(w_rand) // len(w_enc)
+                each = w_enc.repeat(passes, 1, 1), w_rand, visible.repeat(passes, 1, 1, 1)
+                return self.mixing(*each), w_enc
 
     def encode(self, erased: Tensor, visible: Tensor) -> Tensor:
         """w_enc (N, num_ws, w_dim) alone: all that the code warm-up needs."""

@@ -67,11 +67,13 @@ class Sampler:
         *,
         reals: Tensor | None = None,
         edits: Edits | None = None,
+        told: ToldEntries | None = None,
     ) -> None:
+        """`told`: needed for `data.hidden_codes` above 0."""
         self.backbone, self.config, self.count = backbone, config, batch
         self.generator, self.bank, self.edits = generator, reals, edits
         self.device = backbone.w_avg.device
-        self.told = ToldEntries(backbone) if config.data.hidden_codes > 0 else None
+        self.told = told
 
     @torch.no_grad()
     def draw(self) -> Batch:

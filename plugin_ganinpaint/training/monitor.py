@@ -44,7 +44,8 @@ class Probe:
         )
         shown = render(self.backbone, w_out, deltas)
         shown = shown.reshape(SAMPLES, -1, *shown.shape[1:]).clamp(-1, 1)
-        _, logits = networks.mixing.mix(w_enc.repeat(SAMPLES, 1, 1), batch.w_rand)
+        each = w_enc.repeat(SAMPLES, 1, 1), batch.w_rand, batch.visible.repeat(SAMPLES, 1, 1, 1)
+        _, logits = networks.mixing.mix(*each)
         figures = {
             "diversity": diversity(shown, 1 - batch.visible),
             "visible_psnr": visible_psnr(shown, batch.image, batch.visible),

@@ -17,10 +17,11 @@ from ganinv.parts import Backbone, Discriminator
 from .. import losses
 from ..config import NetworkConfig
 from . import stage1, stage2
-from .codes import CodeDistance
+from .codes import CodeDistance, CodeReadout
 from .common import Ema, derive_seed, rate_factor
 from .data import Batch, Sampler
 from .edits import Edits
+from .hidden import ToldEntries
 from .micro import Part, parts_of
 from .settings import TrainConfig
 
@@ -54,6 +55,13 @@ class StageSteps:
             derive_seed(config.seed, stage, "weights")
         )  # initial weights come from the global generator
         self.networks = self.part.build(network_config, self.backbone).train()
+        self.told = ToldEntries(self.backbone) if config.data.hidden_codes > 0 else None
+        self.code_distance: CodeDistance | None = None
+        if self.told is not None or config.losses.code > 0:
+            readout = CodeReadout(self.backbone)
+            self.code_distance = CodeDistance(readout, self.told, self.backbone.resolution)
+            if self.told is not None:
+                self.networks.mixing.basis.copy_(readout.basis())
         discriminator = copy.deepcopy(discriminator).to(device)
         self.distance = losses.FeatureDistance(discriminator).to(device)
         self.discriminator = discriminator.train().requires_grad_(True)
@@ -69,7 +77,6 @@ class StageSteps:
         )
         self.reals = reals
         self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
-        self.code_distance = CodeDistance(self.backbone, self.sampler.told)
         self.step, self.images, self.seconds = 0, 0, 0.0
         self.r1_gamma = config.losses.r1_gamma
         if self.r1_gamma is None:
@@ -78,7 +85,9 @@ class StageSteps:
             )
 
     def _sampler(self, count: int, generator: torch.Generator, edits: Edits | None) -> Sampler:
-        return Sampler(self.backbone, self.config, count, generator, reals=self.reals, edits=edits)
+        return Sampler(
+            self.backbone, self.config, count, generator, reals=self.reals, edits=edits, told=self.told
+        )
 
     def _optimisers(self) -> None:
         settings = self.settings
@@ -137,7 +146,7 @@ class StageSteps:
         """The warm-up of stage 1 against true codes: the encoder alone, or with the mixing network, where
         hidden codes tell it what to listen to.
         """
-        if self.sampler.told is not None:
+        if self.told is not None:
             return self._mixed_codes_step(parts)
         scale = stage1.code_scale(self.backbone, batch)
         if self.fabric.world_size > 1:
@@ -225,6 +234,7 @@ class StageSteps:
 
     def _code_distance(self, w_out: Tensor, batch: Batch) -> Tensor:
         """Of w_out, in the rows that must agree on all pixels."""
+        assert self.code_distance is not None
         whole = batch.where.amin(dim=(1, 2, 3)) == 1  # (P * N,)
         rows = whole & batch.has_code.repeat(batch.passes)
         return self.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from plugin_ganinpaint.training import data, hidden, settings
-from plugin_ganinpaint.training.codes import PLAIN_SHARE, CodeDistance
+from plugin_ganinpaint.training.codes import PLAIN_SHARE, CodeDistance, CodeReadout
 from plugin_ganinpaint.training.hidden import ToldEntries
 
 SIDE = 16
@@ -63,7 +63,9 @@ def make_sampler(chance: float) -> data.Sampler:
         settings.TrainConfig(),
         data=settings.DataSettings(hidden_codes=chance, layer_range=0.0, style_mixing=0.0),
     )
-    return data.Sampler(Quarters(), config, 16, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    backbone: Any = Quarters()
+    told = ToldEntries(backbone) if chance else None
+    return data.Sampler(backbone, config, 16, torch.Generator().manual_seed(0), told=told)
 
 
 def test_partial_pass_agrees_in_the_hidden_entries_only_and_on_all_pixels() -> None:
@@ -104,9 +106,9 @@ class Unequal(Quarters):
 
 
 def test_entries_that_show_count_the_same_whatever_their_length_in_the_code() -> None:
-    backbone = Unequal()
-    plain = CodeDistance(backbone)  # type: ignore[arg-type]
-    even = CodeDistance(backbone, ToldEntries(backbone))  # type: ignore[arg-type]
+    backbone: Any = Unequal()
+    readout = CodeReadout(backbone)
+    plain, even = CodeDistance(readout), CodeDistance(readout, ToldEntries(backbone), SIDE)
     true, counts = torch.zeros(1, 2, 4), torch.tensor([True])
 
     def moved(entry: int, distance: CodeDistance) -> float:
@@ -119,6 +121,26 @@ def test_entries_that_show_count_the_same_whatever_their_length_in_the_code() ->
     assert moved(0, even) - PLAIN_SHARE * moved(0, plain) == pytest.approx(1 / 3, rel=0.05)
     assert moved(3, even) < 0.01
     assert float(even(torch.ones(1, 2, 4), true, ~counts)) == 0
+
+
+def test_the_basis_has_a_coordinate_for_each_entry_and_no_more_than_the_code_has() -> None:
+    class Turned(Quarters):
+        """Two of the four entries, mixed, in a code of three numbers."""
+
+        w_avg = torch.ones(3)
+
+        def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+            codes = torch.stack([z[:, 0] + z[:, 1], 5 * z[:, 1], 0.1 * z[:, 0] + z[:, 1]], dim=1) + 1
+            return codes[:, None].expand(-1, 2, -1)
+
+    backbone: Any = Turned()
+    basis = CodeReadout(backbone).basis()
+    assert basis.shape == (3, 3)
+    z = torch.randn(500, 4)
+    y = (backbone.map(z)[:, 0] - 1) @ basis
+    read = torch.corrcoef(torch.cat([y[:, :2], z[:, :2]], dim=1).T)[:2, 2:].abs()
+    assert sorted(read.max(dim=1).values.tolist())[0] > 0.999 and read.min(dim=1).values.max() < 0.1
+    assert y[:, :2].std(dim=0).tolist() == pytest.approx([1, 1], abs=0.1)
 
 
 def test_a_chance_beyond_one_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,36 +153,69 @@ def test_shrinking_takes_the_mean_of_known_pixels() -> None:
 def test_gate_starts_half_open_and_blends(config: NetworkConfig, backbone: Backbone) -> None:
     mixing = GatedMixing(config, backbone.w_avg)
     a, b = (backbone.w_avg + torch.randn(64, backbone.num_ws, backbone.w_dim) for _ in range(2))
+    visible = (torch.rand(64, 1, 16, 16) > 0.5).float()
     with torch.no_grad():
-        w_comb, logits = mixing.mix(a, b)
+        y_comb, logits = mixing.mix(a, b, visible)
+    w_comb = backbone.w_avg + y_comb * config.w_std
     assert logits is not None
     assert abs(float(torch.sigmoid(logits).mean()) - 0.5) < 0.02 and float(logits.std()) < 0.3
     assert float((w_comb - a).std()) < 0.3 * config.w_std
     gate = torch.sigmoid(logits)
-    torch.testing.assert_close(mixing(a, b), gate * w_comb + (1 - gate) * b)
+    torch.testing.assert_close(mixing(a, b, visible), gate * w_comb + (1 - gate) * b)
+
+
+def test_the_gate_works_in_the_coordinates_of_the_basis(config: NetworkConfig, backbone: Backbone) -> None:
+    mixing = GatedMixing(config, backbone.w_avg)
+    basis = torch.randn(backbone.w_dim, backbone.w_dim) + 3 * torch.eye(backbone.w_dim)
+    mixing.basis.copy_(basis)
+    with torch.no_grad():
+        mixing.delta.weight.zero_()
+        assert mixing.logit is not None
+        mixing.logit.weight.zero_()
+        mixing.logit.bias.fill_(-100)
+        mixing.logit.bias[..., 0] = 100  # the first coordinate is the encoder's, all others the random code's
+    a, b = (backbone.w_avg + torch.randn(4, backbone.num_ws, backbone.w_dim) for _ in range(2))
+    y = (mixing(a, b, torch.ones(4, 1, 16, 16)) - backbone.w_avg) @ basis
+    torch.testing.assert_close(y[..., 0], ((a - backbone.w_avg) @ basis)[..., 0], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(y[..., 1:], ((b - backbone.w_avg) @ basis)[..., 1:], atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_visible_is_heard(config: NetworkConfig, backbone: Backbone) -> None:
+    mixing = GatedMixing(config, backbone.w_avg)
+    a, b = (backbone.w_avg + torch.randn(1, backbone.num_ws, backbone.w_dim) for _ in range(2))
+    seen, hidden = torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    assert not torch.allclose(mixing(a, b, seen), mixing(a, b, hidden))
+    blind = replace(config, mixing=replace(config.mixing, visible_side=0))
+    deaf = GatedMixing(blind, backbone.w_avg)
+    assert torch.equal(deaf(a, b, seen), deaf(a, b, hidden))
 
 
 def test_each_layer_has_weights_of_its_own(config: NetworkConfig, backbone: Backbone) -> None:
     mixing = GatedMixing(config, backbone.w_avg)
     code = torch.randn(2, 1, backbone.w_dim).repeat(1, backbone.num_ws, 1)
-    out = mixing(code, -code)
+    visible = torch.ones(2, 1, 16, 16)
+    out = mixing(code, -code, visible)
     assert not torch.allclose(out[:, 0], out[:, 1])
     changed = code.clone()
     changed[:, 2] += 1
-    same = (mixing(changed, -code) == out).flatten(2).all(2)
+    same = (mixing(changed, -code, visible) == out).flatten(2).all(2)
     assert same[:, [0, 1, 3]].all() and not same[:, 2].any()
 
 
 def test_without_a_gate_the_combined_code_is_the_answer(backbone: Backbone) -> None:
     mixing = GatedMixing(NetworkConfig.for_backbone(backbone, gate=False), backbone.w_avg)
     a, b = torch.randn(2, 2, backbone.num_ws, backbone.w_dim)
-    assert mixing.logit is None and torch.equal(mixing(a, b), mixing.mix(a, b)[0])
+    visible = torch.ones(2, 1, 16, 16)
+    assert mixing.logit is None
+    y = (mixing(a, b, visible) - backbone.w_avg) @ mixing.basis
+    torch.testing.assert_close(y, mixing.mix(a, b, visible)[0])
 
 
 def test_truncation_of_the_random_code_is_seen(config: NetworkConfig, backbone: Backbone) -> None:
     mixing = GatedMixing(config, backbone.w_avg)
     a, b = (backbone.w_avg + torch.randn(2, backbone.num_ws, backbone.w_dim) for _ in range(2))
-    assert not torch.allclose(mixing.mix(a, b)[0], mixing.mix(a, torch.lerp(backbone.w_avg, b, 0.5))[0])
+    visible, half = torch.ones(2, 1, 16, 16), torch.lerp(backbone.w_avg, b, 0.5)
+    assert not torch.allclose(mixing.mix(a, b, visible)[0], mixing.mix(a, half, visible)[0])
 
 
 def test_skip_features_start_closed_and_small(config: NetworkConfig, backbone: Backbone) -> None:

@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""What a mixing network listens to: the picture where an attribute shows, the random code where it does not.
+
+    python scripts/measure_listening.py [WEIGHTS ...] [--count 384]
+
+For portraits backbones, whose entries of z are attributes. Pictures are generated, holes are those of the
+training. Each attribute is read from the codes by the linear map of `training/codes.py`. Printed are slopes
+of regressions of w_out's reading:
+
+hidden     on the random code's, where the hole hides the attribute: 1 is right
+told       on the picture's own, where it does not: 1 is right
+told, rand on the random code's, where it does not: 0 is right
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ganinv.parts import load_backbone
+from ganinv.portraits.attributes import ATTRIBUTE_NAMES
+from plugin_ganinpaint.training.codes import CodeReadout
+from plugin_ganinpaint.training.data import Sampler
+from plugin_ganinpaint.training.hidden import ToldEntries
+from plugin_ganinpaint.training.settings import DataSettings, HoleSettings, TrainConfig
+from plugin_ganinpaint.weights import find_weights, load_networks
+
+SHOWN = (
+    "smile",
+    "glasses",
+    "beard",
+    "gender",
+    "fringe",
+    "length",
+    "age",
+    "skin",
+    "hair_light",
+    "yaw",
+    "bg_val",
+)
+FEWEST = 12  # pictures from which a slope says anything
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", nargs="*", default=[None], help="files; none: the shipped ones")
+    parser.add_argument("--count", type=int, default=384)
+    asked = parser.parse_args()
+    backbone = load_backbone("portraits-64")
+    data = DataSettings(hidden_codes=1.0, layer_range=0.0, style_mixing=0.0)
+    config = replace(TrainConfig(), data=data, holes=HoleSettings(half=2.0, empty=0.0))
+    told = ToldEntries(backbone)
+    batch = Sampler(backbone, config, asked.count, torch.Generator().manual_seed(3), told=told).draw()
+    w_rand, shows, readout = batch.w_rand[asked.count :], told(batch.visible), CodeReadout(backbone)
+    for weights in asked.weights:
+        networks = load_networks(find_weights(backbone, weights), backbone)
+        with torch.no_grad():
+            w_enc = networks.encoder(batch.erased, batch.visible)
+            w_out = networks.mixing(w_enc, w_rand, batch.visible)
+        found, true, random = (
+            (codes.mean(dim=1) - backbone.w_avg) @ readout.entries for codes in (w_out, batch.w_true, w_rand)
+        )
+        print(f"{networks.name}\n{'':12}{'hidden':>12}{'told':>8}{'told, rand':>12}")
+        for name in SHOWN:
+            i = ATTRIBUTE_NAMES.index(name)
+            at = shows[:, i]
+            slopes = (slope(found, random, i, ~at), slope(found, true, i, at), slope(found, random, i, at))
+            print(f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}")
+
+
+def slope(readings: Tensor, of: Tensor, entry: int, rows: Tensor) -> float:
+    """Of a straight line through readings over the others, in those rows; nan where they are too few."""
+    if int(rows.sum()) < FEWEST:
+        return float("nan")
+    y, x = (part[rows, entry] - part[rows, entry].mean() for part in (readings, of))
+    return float((y * x).sum() / (x * x).sum())
+
+
+if __name__ == "__main__":
+    main()

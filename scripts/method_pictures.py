@@ -1,0 +1,100 @@
+#!/usr/bin/env python
+"""The pictures of README.md and docs/methods.md that need several commands: strips, references, a morph.
+
+scripts/demo
+python scripts/method_pictures.py --demo out/demo --work out/pictures --out docs/images
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganinv.images import read_picture, sheet, write_png
+from ganinv.sizes import resize
+
+SHOWN = 96  # side in pixels of a picture in a sheet
+DIRECTIONS = ("age", "glasses", "yaw")
+REFERENCES = ("000001", "000002", "000004")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--demo", type=Path, default=Path("out/demo"))
+    parser.add_argument("--work", type=Path, default=Path("out/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    asked = parser.parse_args()
+    asked.work.mkdir(parents=True, exist_ok=True)
+    shutil.copy(asked.demo / "sheet.png", asked.out / "demo.png")
+    strips(asked.demo / "completions/000000.inversion.safetensors", asked.work, asked.out)
+    people = asked.work / "people"
+    run("portraits", "--count", "6", "--size", "64", "--seed", "7", "--out", people)
+    most = np.zeros((64, 64), np.uint8)
+    most[:52] = 255
+    Image.fromarray(most).save(asked.work / "most.png")
+    references(people, asked.work, asked.out)
+    run(
+        "invert",
+        people / "000003.png",
+        "--mask",
+        asked.work / "most.png",
+        "--samples",
+        4,
+        "--out",
+        asked.work / "free",
+    )
+    ends = ("--from", 0, "--to", 2, "--steps", 7)
+    run("morph", asked.work / "free/000003.inversion.safetensors", *ends, "--out", asked.work / "morph")
+    steps = [asked.work / f"morph/000003-morph-{step:02d}.png" for step in range(7)]
+    write_png(asked.out / "morph.png", rows([steps]))
+
+
+def run(*arguments: object) -> None:
+    """Runs a command of ganinv."""
+    subprocess.run(
+        [sys.executable, "-m", "ganinv", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+def rows(paths: Sequence[Sequence[Path]]) -> np.ndarray:
+    """Pictures on file, enlarged, in rows."""
+    return sheet([[resize(read_picture(path).pixels, SHOWN) for path in row] for row in paths])
+
+
+def strips(inversion: Path, work: Path, out: Path) -> None:
+    """A completion of the demo along each direction, one under the other, enlarged twice."""
+    shown = []
+    for name in DIRECTIONS:
+        folder = work / f"strip-{name}"
+        run("edit", inversion, "--direction", name, "--strip=-3:3:7", "--sample", 0, "--out", folder)
+        strip = read_picture(folder / "000000-00-strip.png").pixels
+        shown.append(resize(strip, (2 * strip.shape[0], 2 * strip.shape[1])))
+    write_png(out / "strips.png", np.concatenate(shown))
+
+
+def references(people: Path, work: Path, out: Path) -> None:
+    """Each reference, its code everywhere, and three samples with it in the middle and fine layers."""
+    shown = []
+    for name in REFERENCES:
+        whole, part = work / f"after-{name}", work / f"part-{name}"
+        common = ("invert", people / "000003.png", "--mask", work / "most.png")
+        common += ("--reference", people / f"{name}.png")
+        run(*common, "--out", whole)
+        run(*common, "--layers", "middle", "--layers", "fine", "--samples", 3, "--out", part)
+        samples = [part / f"000003-{sample:02d}.png" for sample in range(3)]
+        shown.append([people / f"{name}.png", whole / "000003-00.png", *samples])
+    write_png(out / "reference.png", rows(shown))
+
+
+if __name__ == "__main__":
+    main()
