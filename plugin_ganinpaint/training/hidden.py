@@ -17,10 +17,10 @@ PROBES = 32
 """Pictures over which the influence of an entry is averaged."""
 FLOOR = 0.06
 """Change of a pixel, of a range of 2, that counts as none: independent entries are nearly so."""
-SHARE = 0.3
+SHARE = 0.45
 """An entry is told once the visible part holds this share of its influence, ..."""
-CLEAR = 10.0
-"""... or this much of it at 64 px: 50 pixels that change by a tenth of the range, for instance."""
+CLEAR = 20.0
+"""... or this much of it at 64 px: 100 pixels that change by a tenth of the range, for instance."""
 
 
 class ToldEntries:
