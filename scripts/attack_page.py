@@ -13,11 +13,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import random
-import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import zlib
@@ -26,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
-from load_page import SERVER, wait_for
 from PIL import Image
+from served_page import served_page
 
 SECRET = "the-secret-of-this-machine"
 
@@ -193,26 +189,15 @@ def main() -> None:
 
 def attack(secret: Path, count: int, seed: int) -> tuple[list[str], dict[str, Any]]:
     """Runs the server and the requests; gives what went wrong, and figures."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     escaped = Path("/tmp/ganinv-escaped.png")
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, "app", "--no-browser", "--port", str(port)],
-        env={**os.environ, "GANINV_SECRET": SECRET},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(address)
-        process = psutil.Process(server.pid)
+    with served_page(GANINV_SECRET=SECRET) as (address, process):
         attacker = Attacker(address, secret, seed)
         before, highest, wrong = process.memory_info().rss / 1e6, 0.0, []
         for number in range(count):
             if (kind := attacker.leaked(number)) is not None:
                 wrong.append(f"request {number} ({kind}) read a secret")
             highest = max(highest, process.memory_info().rss / 1e6)
-        if httpx.get(address, timeout=20).status_code != 200 or server.poll() is not None:
+        if not process.is_running() or httpx.get(address, timeout=20).status_code != 200:
             wrong.append("the page does not answer any more")
         good = attacker.upload(attacker.good)
         hole = io.BytesIO()
@@ -223,9 +208,6 @@ def attack(secret: Path, count: int, seed: int) -> tuple[list[str], dict[str, An
             if path.exists():
                 wrong.append(f"{path} was written")
         after = process.memory_info().rss / 1e6
-    finally:
-        server.terminate()
-        server.wait(20)
     figures = {"requests": count, **attacker.said}
     figures |= {"memory MB before": round(before), "highest": round(highest), "after": round(after)}
     return wrong, figures

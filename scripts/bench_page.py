@@ -12,17 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from load_page import SERVER, wait_for
 from page_pictures import FLAGS
 from playwright.sync_api import sync_playwright
+from served_page import served_page
 
 _SOURCE = "[...document.querySelectorAll('#compare img')].pop().src"
 
@@ -35,21 +32,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     began = time.monotonic()
-    server = subprocess.Popen([sys.executable, "-c", SERVER, "app", "--no-browser", "--port", str(port)])
-    try:
-        wait_for(f"http://127.0.0.1:{port}")
+    with served_page() as (address, _), sync_playwright() as driver:
         figures: dict[str, Any] = {"page is there, s": round(time.monotonic() - began, 2)}
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-            rounds = [measured(browser, f"http://127.0.0.1:{port}") for _ in range(asked.rounds + 1)]
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait(20)
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        rounds = [measured(browser, address) for _ in range(asked.rounds + 1)]
+        browser.close()
     for key in rounds[0]:
         rest = [one[key] for one in rounds[1:]]
         figures[key] = {

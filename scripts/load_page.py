@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,13 +24,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 from PIL import Image
+from served_page import served_page
 
 from ganinv.app.examples import examples
 from ganinv.backbones.loading import load_backbone
-
-SERVER = "from ganinv.cli.main import main; main()"
 
 
 class Visitor(threading.Thread):
@@ -113,14 +109,7 @@ def measure(clients: int, seconds: float, folder: Path) -> dict[str, Any]:
     hole = np.zeros((64, 64), np.uint8)
     hole[30:56, 16:48] = 255
     Image.fromarray(hole).save(mask)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-c", SERVER, "app", "--no-browser", "--port", str(port)])
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(address)
-        process = psutil.Process(server.pid)
+    with served_page() as (address, process):
         end = time.monotonic() + seconds
         visitors = [Visitor(address, picture, mask, end, number) for number in range(clients)]
         for visitor in visitors:
@@ -132,9 +121,6 @@ def measure(clients: int, seconds: float, folder: Path) -> dict[str, Any]:
         for visitor in visitors:
             visitor.join(150)
         httpx.get(address, timeout=20).raise_for_status()
-    finally:
-        server.terminate()
-        server.wait(20)
     answers = sum((visitor.answers for visitor in visitors), Counter())
     took = sorted(second for visitor in visitors for second in visitor.seconds)
     return {
@@ -144,17 +130,6 @@ def measure(clients: int, seconds: float, folder: Path) -> dict[str, Any]:
         "memory MB, as it went": [round(value) for value in memory],
         "odd answers": [text for visitor in visitors for text in visitor.odd][:5],
     }
-
-
-def wait_for(address: str) -> None:
-    """Returns once the page answers. Raises RuntimeError after a minute."""
-    for _ in range(120):
-        try:
-            httpx.get(address, timeout=2).raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    raise RuntimeError(f"no page at {address}")
 
 
 if __name__ == "__main__":

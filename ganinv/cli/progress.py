@@ -48,14 +48,19 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield _stage_lines()
         return
     with _bar() as bar:
-        tasks: dict[str, Any] = {}
+        yield _stages(bar)
 
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
 
-        yield progress
+def _stages(bar: Progress) -> Callable[[str, int, int], None]:
+    """A function that gives each stage it is told of a line of its own on the bar."""
+    tasks: dict[str, Any] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total)
+        bar.update(tasks[stage], completed=done)
+
+    return progress
 
 
 def _stage_lines() -> Callable[[str, int, int], None]:
@@ -83,14 +88,7 @@ def step_bar(method: InversionMethod, *, wanted: bool) -> Iterator[None]:
         yield
         return
     with _bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done)
-
-        method.progress = progress
+        method.progress = _stages(bar)
         try:
             yield
         finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,15 @@ from ganinv.app.examples import examples
 from ganinv.app.limits import Limits
 from ganinv.app.studio import Studio
 
+LIMITS = Limits(
+    megapixels=2.0, upload_mb=3, samples=8, kept=16, waiting=8, visitors=8
+)  # that tests can reach
+
 
 @pytest.fixture(scope="session")
 def studio() -> Studio:
-    """The bundled model's, with the limits of `serve_page`."""
-    limits = Limits(megapixels=2.0, upload_mb=3, samples=8, kept=16, waiting=8, visitors=8)
-    return Studio(load_method("diverse-inpaint"), limits, stored=False)
+    """The bundled model's."""
+    return Studio(load_method("diverse-inpaint"), LIMITS, stored=False)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +56,7 @@ def address() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, str(Path(__file__).with_name("serve_page.py")), str(port)]
+    command.append(json.dumps(asdict(LIMITS)))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin and server.stdout and "ready" in server.stdout.readline()
         yield f"http://127.0.0.1:{port}"

@@ -1,7 +1,8 @@
-"""Serves the page with limits that tests can reach, until stdin ends: `python serve_page.py PORT`."""
+"""Serves the page until stdin ends: `python serve_page.py PORT LIMITS`, limits as JSON."""
 
 from __future__ import annotations
 
+import json
 import sys
 
 from ganinv.api import load_method
@@ -9,11 +10,9 @@ from ganinv.app.limits import Limits
 from ganinv.app.server import serve
 from ganinv.app.studio import Studio
 
-LIMITS = Limits(megapixels=2.0, upload_mb=3, samples=8, kept=16, waiting=8, visitors=8)
-
 if __name__ == "__main__":
     blocks = serve(
-        Studio(load_method("diverse-inpaint"), LIMITS, stored=False),
+        Studio(load_method("diverse-inpaint"), Limits(**json.loads(sys.argv[2])), stored=False),
         port=int(sys.argv[1]),
         browser=False,
         wait=False,
