@@ -79,7 +79,8 @@ def strips(inversion: Path, work: Path, out: Path) -> None:
         run("edit", inversion, "--direction", name, "--strip=-3:3:7", "--sample", 0, "--out", folder)
         strip = read_picture(folder / "000000-00-strip.png").pixels
         shown.append(resize(strip, (2 * strip.shape[0], 2 * strip.shape[1])))
-    write_png(out / "strips.png", np.concatenate(shown))
+    whole = Image.fromarray(np.concatenate(shown))  # soft pictures bear 256 colours, in a third of the bytes
+    whole.quantize(256, dither=Image.Dither.NONE).save(out / "strips.png", optimize=True)
 
 
 def references(people: Path, work: Path, out: Path) -> None:
