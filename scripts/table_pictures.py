@@ -12,6 +12,7 @@ from table_rows import Row
 from table_runs import Workshop
 
 from ganinv.files import atomic_write
+from ganinv.images import read_picture
 
 PICTURES, SAMPLES = 4, 2
 LARGEST = 600_000
@@ -52,17 +53,13 @@ def contact_sheet(shop: Workshop, rows: Sequence[Row], path: Path) -> Path | Non
     A sheet of before stays where OUT lacks one of the rows that are kept. None: there is nothing to show.
     """
     kept = [row for row in rows if "main" in shop.record(row)["evaluations"]]
-    sheets = {row: shop.out / "evaluated" / f"{row.name}-main" / "sheets" / "comodgan.png" for row in kept}
-    found = {
-        row: cells(np.asarray(Image.open(sheet).convert("RGB")), SIDE)
-        for row, sheet in sheets.items()
-        if sheet.is_file()
-    }
+    sheets = [(row, shop.out / f"evaluated/{row.name}-main/sheets/comodgan.png") for row in kept]
+    found = [(row, cells(read_picture(sheet).pixels, SIDE)) for row, sheet in sheets if sheet.is_file()]
     if not found or (len(found) < len(kept) and path.is_file()):
         return path if path.is_file() else None
-    first = next(iter(found.values()))
+    first = found[0][1]
     lines = [("truth, erased", [cell for row in first[:PICTURES] for cell in row[:2]])]
-    for row, grid in found.items():
+    for row, grid in found:
         blank = np.full_like(grid[0][0], 255)
         shown = [[*line[2 : 2 + SAMPLES], *[blank] * SAMPLES][:SAMPLES] for line in grid[:PICTURES]]
         lines.append((row.label, [cell for pair in shown for cell in pair]))

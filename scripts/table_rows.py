@@ -153,7 +153,7 @@ def _with_seed(row: Row, seed: int, entries: Mapping[str, Any]) -> Row:
     """The row trained with another seed; it begins from that seed of its start, where there is one."""
     assert row.train is not None, f"{row.name} has seeds and no training"
     start = row.begins_from
-    if start is not None and seed in entries[start].get("seeds", ()):
+    if start is not None and seed in entries.get(start, {}).get("seeds", ()):
         start = f"{start}-s{seed}"
     kept = {name: _plain(options) for name, options in row.evaluations.items() if name == "main"}
     return replace(

@@ -166,10 +166,11 @@ class Workshop:
         if row.train is None or self.kept_training(row) or not self.note(row)["done"]:
             return
         note, train = self.note(row), row.train
+        images = sum(stage.get("images", 0) for stage in note["stages"].values()) or train.images
         told = {
             **{key: note[key] for key in ("spec_sha256", "stages", "weights_sha256")},
             **{"method": train.method, "config": train.config, "stage": train.stage},
-            **{"overrides": dict(train.overrides), "images": train.images, "code_images": train.code_images},
+            **{"overrides": dict(train.overrides), "images": images, "code_images": train.code_images},
             **{"cpu_seconds": round(note["cpu_seconds"], 1), "at_least": note["lost"]},
             **{"begins_from": row.begins_from, "takes": row.takes},
         }
