@@ -41,6 +41,7 @@ from ganinv.errors import (
     UnknownNameError,
     UsageError,
 )
+from ganinv.evaluation.completers import Completer, Completion
 from ganinv.files import atomic_write
 from ganinv.images import (
     composite,
@@ -66,6 +67,8 @@ __all__ = [
     "BackboneMismatchError",
     "Checkpoint",
     "CheckpointError",
+    "Completer",
+    "Completion",
     "ConfigError",
     "Detector",
     "Direction",
