@@ -94,6 +94,7 @@ setup(
     entry_points={
         "console_scripts": ["ganinv = ganinv.cli.main:main"],
         "ganinv.methods": ["diverse-inpaint = plugin_ganinpaint.method:build"],
+        "ganinv.completers": ["comod = plugin_ganinpaint.comod.completer:build"],
         "ganinv.trainers": ["diverse-inpaint = plugin_ganinpaint.training.entry:train"],
     },
 )
