@@ -94,7 +94,9 @@ setup(
     entry_points={
         "console_scripts": ["ganinv = ganinv.cli.main:main"],
         "ganinv.methods": ["diverse-inpaint = plugin_ganinpaint.method:build"],
+        "ganinv.completers": ["comod = plugin_ganinpaint.comod.completer:build"],
         "ganinv.trainers": [
+            "comod = plugin_ganinpaint.training.entry:train_comod",
             "diverse-inpaint = plugin_ganinpaint.training.entry:train",
             "e4e = plugin_ganinpaint.training.entry:train_e4e",
             "psp = plugin_ganinpaint.training.entry:train_psp",

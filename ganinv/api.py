@@ -10,7 +10,6 @@ pictures = method.render(result)  # (1, 6, 3, 64, 64) in [-1, 1]
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ganinv import mask_files, masks, sizes
 from ganinv.align.regions import is_region
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
+from ganinv.configs import check_call
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
 from ganinv.editing.edits import Direction, Edit
 from ganinv.editing.manifest import read_directions
@@ -38,6 +38,7 @@ from ganinv.errors import (
     UnknownNameError,
     UsageError,
 )
+from ganinv.evaluation.completers import Completer, MethodCompleter, completer_group
 from ganinv.evaluation.runner import evaluate
 from ganinv.evaluation.settings import EvaluationSettings
 from ganinv.guidance import morph, reference_codes
@@ -69,6 +70,7 @@ __all__ = [
     "edit",
     "evaluate",
     "load_backbone",
+    "load_completer",
     "load_direction",
     "load_directions",
     "load_method",
@@ -122,14 +124,7 @@ def load_method(name: str, *, backbone: Backbone | None = None, **options: Any) 
     """
     builder = registry("methods").get(name)
     backbone = load_backbone_of(options.get("weights")) if backbone is None else backbone
-    try:
-        inspect.signature(builder).bind(backbone, **options)
-    except TypeError as cause:
-        known = list(inspect.signature(builder).parameters)[1:]
-        raise UsageError(
-            f"method {name!r} was given options {', '.join(options) or 'none'}: {cause}; "
-            f"its options: {', '.join(known) or 'none'}"
-        ) from cause
+    check_call(builder, options, f"method {name!r}")
     method = builder(backbone, **options)
     if not isinstance(method, InversionMethod):
         origin = registry("methods").origin(name)
@@ -137,6 +132,32 @@ def load_method(name: str, *, backbone: Backbone | None = None, **options: Any) 
             f"method {name!r} from {origin} built a {type(method).__name__}, not an InversionMethod"
         )
     return method
+
+
+def load_completer(name: str, *, backbone: Backbone, **options: Any) -> Completer:
+    """What `evaluate` measures, by its name: an inversion method, or a completer of `ganinv plugins` such as
+    "diffusion".
+
+    Args:
+        backbone: the generator whose pictures' size is used; hand it to `evaluate` as well.
+        options: those of the method or completer, such as `weights=FILE`.
+
+    Raises:
+        UnknownNameError: no such method or completer; lists the known ones.
+        PluginError, UsageError, CheckpointError: as `load_method`.
+    """
+    if completer_group(name) == "methods":
+        return MethodCompleter(load_method(name, backbone=backbone, **options), options)
+    builder = registry("completers").get(name)
+    check_call(builder, options, f"completer {name!r}")
+    completer = builder(backbone, **options)
+    if not callable(getattr(completer, "complete", None)):
+        origin = registry("completers").origin(name)
+        raise PluginError(
+            f"completer {name!r} from {origin} built a {type(completer).__name__}, which cannot complete"
+        )
+    built: Completer = completer
+    return built
 
 
 def edit(inversion: Inversion, backbone: Backbone, edits: Iterable[tuple[str | Edit, float]]) -> Inversion:

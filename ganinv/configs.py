@@ -132,6 +132,23 @@ def parse_options(builder: Callable[..., Any], pairs: Sequence[str], what: str) 
     return {key: _convert(hints.get(key, Any), value, key, f" of {what}") for key, value in data.items()}
 
 
+def check_call(builder: Callable[..., Any], options: Mapping[str, Any], what: str) -> None:
+    """Raises UsageError, with the options that there are, where `builder(first, **options)` cannot be called.
+
+    Args:
+        what: the builder in the message, "method 'optimize'".
+    """
+    signature = inspect.signature(builder)
+    try:
+        signature.bind(None, **options)
+    except TypeError as cause:
+        known = list(signature.parameters)[1:]
+        raise UsageError(
+            f"{what} was given options {', '.join(options) or 'none'}: {cause}; "
+            f"its options: {', '.join(known) or 'none'}"
+        ) from cause
+
+
 def check_option(key: str, known: Sequence[str], what: str) -> None:
     """Raises ConfigError, with the nearest known one, unless `key` is known."""
     if key in known:

@@ -42,6 +42,7 @@ from ganinv.errors import (
     UnknownNameError,
     UsageError,
 )
+from ganinv.evaluation.completers import Completer, Completion
 from ganinv.files import atomic_write
 from ganinv.images import (
     composite,
@@ -68,6 +69,8 @@ __all__ = [
     "BackboneMismatchError",
     "Checkpoint",
     "CheckpointError",
+    "Completer",
+    "Completion",
     "ConfigError",
     "Detector",
     "Direction",

@@ -1,6 +1,8 @@
 """Finding what can be used by name: built in, from installed entry points, or named in GANINV_PLUGINS.
 
-Entry-point groups are `ganinv.methods`, `.encoders`, `.backbones`, `.directions`, `.trainers`, `.aligners`.
+Entry-point groups are `ganinv.methods`, `.completers`, `.encoders`, `.backbones`, `.directions`,
+`.trainers`, `.aligners`.
+
 Finding reads metadata only; a plugin is imported when it is asked for, and one that fails then breaks only
 itself.
 GANINV_PLUGINS holds "name=module:attribute", comma-separated; "encoders/name=module:attribute" for another
@@ -24,6 +26,7 @@ from ganinv.registry import Registry
 VARIABLE = "GANINV_PLUGINS"
 GROUPS = {
     "methods": "method",
+    "completers": "completer",
     "encoders": "encoder",
     "backbones": "backbone family",
     "directions": "directions file",
@@ -43,6 +46,10 @@ _BUILT_IN = {
         "stylegan2": "ganinv.backbones.loading:build_stylegan2",
         "stylegan3": "ganinv.backbones.loading:build_stylegan3",
     },
+    "completers": {
+        "diffusion": "ganinv.evaluation.completers:build_diffusion",
+        "mean-colour": "ganinv.evaluation.completers:build_mean_colour",
+    },
     "encoders": dict.fromkeys(("psp", "e4e", "restyle"), "ganinv.encoders.published:build_published"),
     "methods": {
         "e4e": "ganinv.methods.encode:build_e4e",
@@ -54,8 +61,10 @@ _BUILT_IN = {
 }
 # This repository's own plugin, for a checkout that is not installed; an entry point takes precedence.
 _BUNDLED = {
+    "completers": {"comod": "plugin_ganinpaint.comod.completer:build"},
     "methods": {"diverse-inpaint": "plugin_ganinpaint.method:build"},
     "trainers": {
+        "comod": "plugin_ganinpaint.training.entry:train_comod",
         "diverse-inpaint": "plugin_ganinpaint.training.entry:train",
         "e4e": "plugin_ganinpaint.training.entry:train_e4e",
         "psp": "plugin_ganinpaint.training.entry:train_psp",

@@ -30,10 +30,10 @@ from ganinv.parts import (
     pass_size,
     run_versions,
     sample_seeds,
-    sample_z,
     to_levels,
 )
 
+from .sampling import random_codes
 from .weights import TrainedNetworks, find_weights, load_networks
 
 VERSION = "1"
@@ -142,14 +142,7 @@ class DiverseInpaint(GuidedMethod):
         """The random codes (samples, num_ws, w_dim) of a run: row i depends on (seed, i) only. Where the
         generator has classes and none is asked for, row i is of class i, counted round.
         """
-        z = sample_z(seed, samples, self.backbone.z_dim).to(self.backbone.w_avg.device)
-        c = self.backbone.classes(samples, self.config.label)
-        # One row at a time, or the matrix product may round differently for another number of samples.
-        rows = [
-            self.backbone.map(z[i : i + 1], None if c is None else c[i : i + 1], truncation)
-            for i in range(samples)
-        ]
-        return torch.cat(rows).float()
+        return random_codes(self.backbone, seed, samples, truncation, self.config.label)
 
     def _encode(self, x: Tensor, visible: Tensor) -> Tensor:
         """(N, num_ws, w_dim): each picture is encoded once, for all its samples."""

@@ -25,7 +25,7 @@ from table_rows import Row, TableError, read_rows, select
 from table_runs import STOPPED, Stopped, Workshop
 
 ROOT = Path(__file__).resolve().parents[1]
-COUNT = 500
+COUNT = 300
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -91,6 +91,19 @@ def test_entry_points_and_python_version() -> None:
     assert extras == {"align", "train", "evaluate", "app", "test", "all"}
 
 
+def test_a_checkout_finds_what_an_installation_finds(setup_arguments: dict[str, object]) -> None:
+    from ganinv.plugins import _BUNDLED
+
+    points = setup_arguments["entry_points"]
+    assert isinstance(points, dict)
+    declared = {
+        group.removeprefix("ganinv."): dict(point.split(" = ") for point in points[group])
+        for group in points
+        if group.startswith("ganinv.")
+    }
+    assert declared == _BUNDLED
+
+
 def test_version_is_stated_once() -> None:
     import ganinv
 

@@ -24,7 +24,8 @@ _NEEDED = ("torchmetrics", "sklearn", "matplotlib", "markdown")
     "--method",
     default="diverse-inpaint",
     show_default=True,
-    help="See 'ganinv plugins'; or mean-colour or diffusion, two simple fillers to be better than.",
+    help="A method or completer of 'ganinv plugins'; mean-colour and diffusion are simple ones to be better "
+    "than.",
 )
 @click.option("--weights", help="Weights of the method, by name or file; default: the bundled ones.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the method; repeatable.")
@@ -145,19 +146,16 @@ def _generator(name: str | None, weights: str | None, **running: Any) -> Backbon
 
 
 def _completer(method: str, backbone: Backbone, weights: str | None, options: tuple[str, ...]) -> Completer:
-    """The method, or the simple filler of that name. Raises what `ganinv.api.load_method` raises."""
-    from ganinv.api import load_method
+    """The method or completer of that name. Raises what `ganinv.api.load_completer` raises."""
+    from ganinv.api import load_completer
     from ganinv.configs import parse_options
-    from ganinv.evaluation.completers import FILLERS, MethodCompleter, filler
-    from ganinv.plugins import registry
+    from ganinv.evaluation.completers import completer_group
+    from ganinv.plugins import GROUPS, registry
 
-    if method in FILLERS:
-        if options or weights:
-            raise UsageError(f"{method} is a simple filler: it takes no --option and no --weights")
-        return filler(method)
-    given = parse_options(registry("methods").get(method), options, f"method {method!r}")
+    group = completer_group(method)
+    given = parse_options(registry(group).get(method), options, f"{GROUPS[group]} {method!r}")
     given |= {} if weights is None else {"weights": weights}
-    return MethodCompleter(load_method(method, backbone=backbone, **given), given)
+    return load_completer(method, backbone=backbone, **given)
 
 
 def _report_of(folder: Path) -> dict[str, Any]:

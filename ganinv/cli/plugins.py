@@ -1,4 +1,4 @@
-"""`ganinv plugins`: methods, encoders, backbones and directions by name, each tried whether it loads."""
+"""`ganinv plugins`: methods, completers, encoders and the rest by name, each tried whether it loads."""
 
 from __future__ import annotations
 

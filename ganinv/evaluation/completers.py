@@ -1,7 +1,7 @@
-"""What can be measured: inversion methods, and two simple fillers that set the floor.
+"""What can be measured: inversion methods, two simple fillers that set the floor, and what plugins register
+in `ganinv.completers`, a feed-forward inpainting network for instance.
 
-Anything else with a `complete` like theirs can be handed to `ganinv.evaluation.runner.evaluate`: a
-feed-forward inpainting network, for instance.
+A completer's builder is `build(backbone, *, weights=None, ...)`, its keyword arguments being its options.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
+from ganinv.errors import PluginError, UnknownNameError
 from ganinv.images import to_tensor, to_uint8
 from ganinv.inversion import Inversion
 from ganinv.method import InversionMethod
+from ganinv.plugins import registry
 from ganinv.sampling import normal, sample_seed
 
 DIFFUSION_RADIUS = 3
@@ -118,12 +120,30 @@ def diffusion(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return filled
 
 
-FILLERS = {"mean-colour": mean_colour, "diffusion": diffusion}
+def build_mean_colour(backbone: Backbone) -> Filler:
+    """The completer `mean-colour`."""
+    return Filler("mean-colour", mean_colour)
 
 
-def filler(name: str) -> Filler:
-    """One of `FILLERS`."""
-    return Filler(name, FILLERS[name])
+def build_diffusion(backbone: Backbone) -> Filler:
+    """The completer `diffusion`."""
+    return Filler("diffusion", diffusion)
+
+
+def completer_group(name: str) -> str:
+    """The registry that knows what is to be measured: "methods" or "completers".
+
+    Raises:
+        UnknownNameError: neither; lists what both know. PluginError: both.
+    """
+    found = [group for group in ("methods", "completers") if name in registry(group).names()]
+    if not found:
+        known = (*registry("methods").names(), *registry("completers").names())
+        raise UnknownNameError("method or completer", name, known)
+    if len(found) > 1:
+        origins = " and a completer from ".join(registry(group).origin(name) for group in found)
+        raise PluginError(f"{name!r} is a method from {origins}; uninstall or rename one")
+    return found[0]
 
 
 @torch.no_grad()

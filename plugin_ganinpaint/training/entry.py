@@ -29,7 +29,7 @@ from ganinv.parts import (
 from ..config import NetworkConfig
 from .common import derive_seed
 from .data import load_real_images
-from .methods import DIVERSE_INPAINT, E4E, PSP, Trainable
+from .methods import COMOD, DIVERSE_INPAINT, E4E, PSP, Trainable
 from .request import check_models, check_request
 from .settings import TrainConfig
 from .start import EncoderStart, find_start
@@ -103,7 +103,7 @@ def train(
     )
 
 
-train_psp, train_e4e = partial(train, method=PSP), partial(train, method=E4E)
+train_psp, train_e4e, train_comod = (partial(train, method=method) for method in (PSP, E4E, COMOD))
 
 
 def fit(

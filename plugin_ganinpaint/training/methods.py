@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from ganinv.parts import Backbone, ConfigError, PublishedEncoder, backbone_record, save_encoder
 
+from ..comod.weights import save_comod
 from ..weights import save_networks
 from .common import Completing, Networks, Stage
+from .comod import CoModStage, CompletingUNet
 from .plain import PlainEncoder, PlainStage
 from .settings import TrainConfig
 from .stage1 import Stage1
@@ -24,8 +26,8 @@ class Trainable:
 
     name: str
     stages: Sequence[Stage] = (Stage1(), Stage2())
-    setup: str | None = None
-    """The only value of `setup` that fits; None = the configuration's."""
+    setups: tuple[str, ...] = ()
+    """Values of `setup` that fit, the default one first; none = all."""
     codes: Literal["absolute", "offsets"] | None = None
     """How its encoder must answer, "absolute" or "offsets"; None = either way."""
     unused: tuple[str, ...] = ()
@@ -46,11 +48,17 @@ class Trainable:
         Raises:
             ConfigError: it asks for something that this method does not have.
         """
-        plain = TrainConfig()
+        default = TrainConfig()
         for name in self.unused:
-            if _value(config, name) != _value(plain, name):
+            if _value(config, name) != _value(default, name):
                 raise ConfigError(f"{self.name} has no {name}: leave it out")
-        return config if self.setup is None else replace(config, setup=self.setup)
+        if not self.setups or config.setup in self.setups:
+            return config
+        if config.setup != default.setup:
+            raise ConfigError(
+                f"setup {config.setup!r} does not fit {self.name}; possible: {', '.join(self.setups)}"
+            )
+        return replace(config, setup=self.setups[0])
 
     def save(
         self, path: Path, networks: Completing, backbone: Backbone, provenance: Mapping[str, Any]
@@ -94,8 +102,18 @@ class PlainTrainable(Trainable):
         return save_encoder(path, encoder, backbone=backbone_record(backbone), provenance=provenance)
 
 
+class CoModTrainable(Trainable):
+    """comod."""
+
+    def save(
+        self, path: Path, networks: Completing, backbone: Backbone, provenance: Mapping[str, Any]
+    ) -> str:
+        """See `Trainable`; `ganinv evaluate --method comod --weights` takes the file."""
+        assert isinstance(networks, CompletingUNet)
+        return save_comod(path, networks.net, backbone=backbone, provenance=provenance)
+
+
 _MIXES = (
-    "setup",
     "network.gate",
     "network.skip_resolutions",
     "data.hidden_codes",
@@ -103,11 +121,18 @@ _MIXES = (
     "losses.mode_seeking",
     "start_from",
 )
-DIVERSE_INPAINT = Trainable("diverse-inpaint", unused=("stage1.progressive", "stage2.progressive"))
-PSP = PlainTrainable(
-    "psp", (PlainStage(),), setup="plain", codes="absolute", unused=(*_MIXES, "stage1.progressive")
+_ENCODES = ("network.encoder_from", "losses.code", "losses.latent", "losses.delta", "stage1.code_images")
+_PROGRESSIVE = "stage1.progressive"
+DIVERSE_INPAINT = Trainable("diverse-inpaint", unused=(_PROGRESSIVE, "stage2.progressive"))
+PSP = PlainTrainable("psp", (PlainStage(),), ("plain",), "absolute", (*_MIXES, _PROGRESSIVE))
+E4E = PlainTrainable("e4e", (PlainStage(),), ("plain",), "offsets", _MIXES)
+COMOD = CoModTrainable(
+    # the full pass would hand it the code of the very picture that it is asked for
+    "comod",
+    (CoModStage(),),
+    ("plain", "partial-only", "classic"),
+    unused=(*_MIXES, *_ENCODES, _PROGRESSIVE),
 )
-E4E = PlainTrainable("e4e", (PlainStage(),), setup="plain", codes="offsets", unused=_MIXES)
 
 
 def _value(config: TrainConfig, dotted: str) -> Any:

@@ -50,9 +50,11 @@ def test_options_of_the_method_are_in_the_card(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("--method", "psq"), 2, "unknown method 'psq'"),
+        (("--method", "psq"), 2, "unknown method or completer 'psq'; did you mean 'psp'? known: comod, diff"),
         (("--masks", "comodgam"), 2, "did you mean 'comodgan'"),
-        (("--method", "diffusion", "--option", "a=1"), 2, "takes no --option and no --weights"),
+        (("--method", "diffusion", "--option", "a=1"), 2, "completer 'diffusion' has no option 'a'"),
+        (("--method", "diffusion", "--weights", "w"), 2, "completer 'diffusion' was given options weights"),
+        (("--method", "comod"), 1, "no comod weights are shipped: type --weights FILE"),
         (("--data", "nowhere"), 1, "nowhere is no folder"),
         (("--features", "nowhere.pt"), 2, "nowhere.pt is no file"),
         (("--calibrate", "hat"), 2, "unknown attribute 'hat'"),

@@ -61,6 +61,8 @@ def test_plugins_list_tells_broken_ones(bench: Any, monkeypatch: pytest.MonkeyPa
     rows = json.loads(bench.run("plugins", "--json").stdout)
     found = {row["name"]: row for row in rows if row["group"] != "trainers"}
     assert found["diverse-inpaint"]["group"] == "methods"
+    assert found["comod"]["group"] == found["diffusion"]["group"] == "completers"
+    assert found["comod"]["error"] is None
     assert "no_such_module" in found["shattered"]["error"]
     assert found["stylegan2"]["error"] is None
     text = bench.run("plugins").stdout

@@ -12,7 +12,7 @@ from PIL import Image
 
 import ganinv.api
 import ganinv.parts
-from ganinv.api import Direction, Inversion, edit, load_method, method_names, open_picture
+from ganinv.api import Direction, Inversion, edit, load_completer, load_method, method_names, open_picture
 from ganinv.backbones.base import Backbone
 from ganinv.errors import InputError, PluginError, UnknownNameError, UsageError
 from ganinv.images import write_png
@@ -20,16 +20,16 @@ from ganinv.images import write_png
 API = """
 Backbone BackboneMismatchError CheckpointError ConfigError Direction Edit EvaluationSettings GanInvError
 GuidedMethod InputError Inversion InversionMethod OpenedPicture OutputError PluginError UnknownNameError
-UsageError bundled_models composite edit evaluate load_backbone load_direction load_directions load_method
-method_names morph open_picture plugin_reports read_directions reference_codes render to_tensor to_uint8
-write_png
+UsageError bundled_models composite edit evaluate load_backbone load_completer load_direction
+load_directions load_method method_names morph open_picture plugin_reports read_directions reference_codes
+render to_tensor to_uint8 write_png
 """
 PARTS = """
-Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Detector Direction Discriminator
-DiscriminatorConfig Edit EqualConv2d EqualLinear Face GanInvError GuidedMethod IRSEBody IRSEConfig Injection
-InputError Inversion InversionMethod LayerwiseLinear LiveBytes NoSuchPartError Noise OutputError PluginError
-PublishedEncoder PublishedEncoderConfig PyramidEncoder PyramidEncoderConfig Registry Synthesis
-UnknownNameError UsageError atomic_write backbone_record build_config bundled_models check_backbone
+Backbone BackboneMismatchError Checkpoint CheckpointError Completer Completion ConfigError Detector Direction
+Discriminator DiscriminatorConfig Edit EqualConv2d EqualLinear Face GanInvError GuidedMethod IRSEBody
+IRSEConfig Injection InputError Inversion InversionMethod LayerwiseLinear LiveBytes NoSuchPartError Noise
+OutputError PluginError PublishedEncoder PublishedEncoderConfig PyramidEncoder PyramidEncoderConfig Registry
+Synthesis UnknownNameError UsageError atomic_write backbone_record build_config bundled_models check_backbone
 check_device check_label chunks composite embed erase find_model fit_array fit_shape fixed_hole free_bytes
 free_form free_form_batch from_first from_levels kid load_backbone load_config load_direction load_directions
 load_discriminator load_encoder load_weights middle named_hole normal normalize_second_moment pass_size
@@ -75,6 +75,25 @@ def test_load_method(plugin: None, fake_backbone: Backbone) -> None:
         load_method("odd", backbone=fake_backbone)
     with pytest.raises(UnknownNameError, match="unknown method 'mien'; did you mean 'mine'"):
         load_method("mien", backbone=fake_backbone)
+
+
+def test_load_completer(plugin: None, fake_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = "mine=api_plugin:Method,two=api_plugin:Method,completers/two=api_plugin:odd"
+    monkeypatch.setenv("GANINV_PLUGINS", f"{both},completers/odd=api_plugin:odd")
+    measured: Any = load_completer("mine", backbone=fake_backbone, steps=5)
+    assert measured.method.steps == 5 and measured.options == {"steps": 5}
+    assert load_completer("diffusion", backbone=fake_backbone).name == "diffusion"
+    with pytest.raises(UsageError, match=r"completer 'diffusion' was given options a: .*; its options: none"):
+        load_completer("diffusion", backbone=fake_backbone, a=1)
+    with pytest.raises(PluginError, match=r"completer 'odd' from .* built a int, which cannot complete"):
+        load_completer("odd", backbone=fake_backbone)
+    with pytest.raises(PluginError, match=r"'two' is a method from .* and a completer from .*; uninstall or"):
+        load_completer("two", backbone=fake_backbone)
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown method or completer 'diffuson'; did you mean 'diffusion'\? known: .*psp",
+    ):
+        load_completer("diffuson", backbone=fake_backbone)
 
 
 def test_edit(inversion: Inversion, fake_backbone: Backbone) -> None:

@@ -15,10 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ganinv.api import load_method
+from ganinv.api import load_completer, load_method
 from ganinv.cli.main import main
 from ganinv.errors import BackboneMismatchError, CheckpointError, ConfigError, UsageError
 from ganinv.parts import Backbone, Discriminator, Inversion, load_backbone, load_encoder, save_encoder
+from plugin_ganinpaint.comod.weights import load_comod
 from plugin_ganinpaint.config import EncoderOptions, NetworkConfig
 from plugin_ganinpaint.encoder import ErasedEncoder
 from plugin_ganinpaint.training import entry, latent, methods, settings
@@ -107,7 +108,10 @@ def test_trained_from_the_command_line_and_used(method: str, tiny_pair: Path, tm
 def test_an_encoder_of_another_backbone_is_refused(backbone: Backbone, tmp_path: Path) -> None:
     published = encoder_of(backbone).published()
     save_encoder(tmp_path / "e.safetensors", published, backbone={"name": "other", "sha256": "0" * 64})
-    with pytest.raises(BackboneMismatchError, match="the encoder e belongs to a backbone with digest 0000.* type --backbone FILE"):
+    with pytest.raises(
+        BackboneMismatchError,
+        match="the encoder e belongs to a backbone with digest 0000.* type --backbone FILE",
+    ):
         load_method("psp", backbone=backbone, weights=tmp_path / "e.safetensors")
 
 
@@ -168,7 +172,9 @@ def test_a_run_begins_with_the_encoder_of_diverse_inpaint_weights(
     [
         (methods.PSP, {"network": settings.NetworkSettings(gate=False)}, "psp has no network.gate: leave it"),
         (methods.E4E, {"data": settings.DataSettings(hidden_codes=0.5)}, "e4e has no data.hidden_codes"),
-        (methods.E4E, {"setup": "classic"}, "e4e has no setup"),
+        (methods.E4E, {"setup": "classic"}, "setup 'classic' does not fit e4e; possible: plain"),
+        (methods.COMOD, {"setup": "full-only"}, "possible: plain, partial-only, classic"),
+        (methods.COMOD, {}, "comod has no stage1.code_images"),
         (
             methods.PSP,
             {"stage1": settings.StageSettings(progressive=0.5)},
@@ -181,6 +187,20 @@ def test_settings_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         method.settle(short(**changes))
+
+
+def test_comod_trains_and_is_measured_with_what_it_wrote(
+    tiny_pair: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    quick = ("stage1.images=16", "stage1.batch=4", "stage1.code_images=0", "sheet_every=8", "choose_by=4")
+    asked = ("train", "--method", "comod", "--config", "smoke", "--backbone", tiny_pair, "--out", tmp_path)
+    said = run(*asked, *quick)
+    assert f"weights are in {tmp_path / 'comod.safetensors'}" in said.stdout
+    found = load_comod(tmp_path / "comod.safetensors", backbone)
+    assert found.provenance["config"]["setup"] == "plain" and found.provenance["images"] == 16
+    ema = load_state(state_path(tmp_path, 1), stage=1)["ema"]
+    assert all(torch.equal(v, ema[f"net.{k}"]) for k, v in found.network.state_dict().items())
+    assert load_completer("comod", backbone=backbone, weights=tmp_path / "comod.safetensors").name == "comod"
 
 
 def test_there_is_one_stage(

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv.api import EvaluationSettings, evaluate, to_uint8, write_png
+from ganinv.api import EvaluationSettings, evaluate, load_completer, to_uint8, write_png
 from ganinv.errors import InputError, UnknownNameError, UsageError
 from ganinv.evaluation import parts
-from ganinv.evaluation.completers import Completion, filler, generator_pictures
+from ganinv.evaluation.completers import Completion, build_mean_colour, generator_pictures
 from ganinv.evaluation.pictures import HoleSet, Portraits, as_tensors, open_pictures
 from ganinv.evaluation.summary import FIGURES
 from ganinv.evaluation.tables import comparison
@@ -134,13 +134,16 @@ def test_a_stopped_run_goes_on_and_says_the_same(
 
 def test_rows_compare_only_on_one_protocol(fake_backbone: Any, tmp_path: Path) -> None:
     first, second = (
-        evaluate(filler(name), settings(), tmp_path / name, backbone=fake_backbone)
+        evaluate(
+            load_completer(name, backbone=fake_backbone), settings(), tmp_path / name, backbone=fake_backbone
+        )
         for name in ("mean-colour", "diffusion")
     )
     lines = comparison({"mean": first, "diffusion": second}, keys=("psnr", "jump"))
     assert lines[0].split() == ["|", "figure", "|", "mean", "|", "diffusion", "|"] and len(lines) == 4
     assert lines[2].startswith("| PSNR of raw visible pixels, dB | 10") and "colour jump" in lines[3]
-    other = evaluate(filler("diffusion"), settings(seed=2), tmp_path / "other", backbone=fake_backbone)
+    diffusion = load_completer("diffusion", backbone=fake_backbone)
+    other = evaluate(diffusion, settings(seed=2), tmp_path / "other", backbone=fake_backbone)
     with pytest.raises(
         UsageError, match=r"mean and other do not compare: they differ in .*mask_sha256.* seed"
     ):
@@ -152,11 +155,13 @@ def test_a_folder_is_its_own_reference(fake_backbone: Any, tmp_path: Path) -> No
     for i in range(12):
         write_png(tmp_path / "data" / f"{i}.png", rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     asked = settings(data=str(tmp_path / "data"))
-    report = evaluate(filler("mean-colour"), asked, tmp_path / "out", backbone=fake_backbone)
+    report = evaluate(build_mean_colour(fake_backbone), asked, tmp_path / "out", backbone=fake_backbone)
     assert report["card"]["protocol"]["count"] == 12 and "attributes" not in report
     assert "kid_truth" not in report["figures"] and report["figures"]["psnr"]["value"] > 100
     with pytest.raises(UsageError, match=r"one picture \(1 of 12 pictures of a folder.*give 2 or more"):
-        evaluate(filler("mean-colour"), replace(asked, count=1), tmp_path / "o", backbone=fake_backbone)
+        evaluate(
+            build_mean_colour(fake_backbone), replace(asked, count=1), tmp_path / "o", backbone=fake_backbone
+        )
     with pytest.raises(InputError, match="holds no pictures"):
         (tmp_path / "empty").mkdir()
         open_pictures(settings(data=str(tmp_path / "empty")), 8, None)
@@ -166,16 +171,17 @@ def test_a_folder_is_its_own_reference(fake_backbone: Any, tmp_path: Path) -> No
         open_pictures(settings(data=str(tmp_path / "absent")), 8, None)
 
 
-def test_fillers() -> None:
+def test_fillers(fake_backbone: Any) -> None:
     picture = np.full((8, 8, 3), 90, np.uint8)
     picture[:, :4] = 255  # in the hole: must not show
     hole = np.zeros((8, 8), bool)
     hole[:, :4] = True
     for name in ("mean-colour", "diffusion"):
         truth, erased = as_tensors(picture, hole)
-        done = filler(name).complete(truth, erased, samples=2, seed=0, truncation=1.0)
+        filler = load_completer(name, backbone=fake_backbone)
+        done = filler.complete(truth, erased, samples=2, seed=0, truncation=1.0)
         assert (to_uint8(done.raw) == 90).all() and done.inversion is None
-    everything = filler("mean-colour").fill(picture, np.ones((8, 8), bool))
+    everything = build_mean_colour(fake_backbone).fill(picture, np.ones((8, 8), bool))
     assert (everything == 128).all()
 
 
