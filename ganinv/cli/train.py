@@ -12,7 +12,9 @@ from ganinv.cli.options import Finite, json_option, out_option
 
 @click.command("train")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--method", default="diverse-inpaint", show_default=True, help="Method to train.")
+@click.option(
+    "--method", default="diverse-inpaint", show_default=True, help="What to train; 'ganinv plugins' lists it."
+)
 @click.option(
     "--config", metavar="FILE", help="YAML file, or the name of a shipped one (portraits-64, smoke)."
 )
@@ -46,6 +48,7 @@ def command(
     \b
     ganinv train --method diverse-inpaint --config portraits-64 --out runs/a
     ganinv train --config mine.yaml stage1.lr=5e-4 --stage 1 --minutes 20 --out runs/b
+    ganinv train --method e4e --out runs/e4e
     """
     from ganinv.plugins import registry
 

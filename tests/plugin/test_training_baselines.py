@@ -110,7 +110,7 @@ def test_an_encoder_of_another_backbone_is_refused(backbone: Backbone, tmp_path:
     save_encoder(tmp_path / "e.safetensors", published, backbone={"name": "other", "sha256": "0" * 64})
     with pytest.raises(
         BackboneMismatchError,
-        match="the encoder e belongs to a backbone with digest 0000.* type --backbone FILE",
+        match=r"the encoder e belongs to a backbone with digest 0000.* type --backbone FILE",
     ):
         load_method("psp", backbone=backbone, weights=tmp_path / "e.safetensors")
 
@@ -173,7 +173,11 @@ def test_a_run_begins_with_the_encoder_of_diverse_inpaint_weights(
         (methods.PSP, {"network": settings.NetworkSettings(gate=False)}, "psp has no network.gate: leave it"),
         (methods.E4E, {"data": settings.DataSettings(hidden_codes=0.5)}, "e4e has no data.hidden_codes"),
         (methods.E4E, {"setup": "classic"}, "setup 'classic' does not fit e4e; possible: plain"),
-        (methods.COMOD, {"setup": "full-only"}, "possible: plain, partial-only, classic"),
+        (
+            methods.COMOD,
+            {"setup": "full-only", "stage1": settings.StageSettings()},
+            "setup 'full-only' does not fit comod; possible: plain, partial-only, classic",
+        ),
         (methods.COMOD, {}, "comod has no stage1.code_images"),
         (
             methods.PSP,
