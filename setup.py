@@ -94,6 +94,10 @@ setup(
     entry_points={
         "console_scripts": ["ganinv = ganinv.cli.main:main"],
         "ganinv.methods": ["diverse-inpaint = plugin_ganinpaint.method:build"],
-        "ganinv.trainers": ["diverse-inpaint = plugin_ganinpaint.training.entry:train"],
+        "ganinv.trainers": [
+            "diverse-inpaint = plugin_ganinpaint.training.entry:train",
+            "e4e = plugin_ganinpaint.training.entry:train_e4e",
+            "psp = plugin_ganinpaint.training.entry:train_psp",
+        ],
     },
 )

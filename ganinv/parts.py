@@ -21,8 +21,8 @@ from ganinv.editing.edits import Direction, Edit
 from ganinv.editing.manifest import read_directions, write_directions
 from ganinv.encoders.ir_se import IRSEBody, IRSEConfig
 from ganinv.encoders.layerwise import LayerwiseLinear
-from ganinv.encoders.loading import load_encoder
-from ganinv.encoders.published import PublishedEncoder
+from ganinv.encoders.loading import load_encoder, save_encoder
+from ganinv.encoders.published import PublishedEncoder, PublishedEncoderConfig
 from ganinv.encoders.pyramid import (
     PyramidEncoder,
     PyramidEncoderConfig,
@@ -36,6 +36,7 @@ from ganinv.errors import (
     ConfigError,
     GanInvError,
     InputError,
+    NoSuchPartError,
     OutputError,
     PluginError,
     UnknownNameError,
@@ -57,6 +58,7 @@ from ganinv.mask_files import read_mask
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
 from ganinv.method import GuidedMethod, InversionMethod, check_label
 from ganinv.metrics.distribution import kid
+from ganinv.pooling import erase, shrink, shrink_erased
 from ganinv.registry import Registry
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 from ganinv.sizes import embed, fit_array, fit_shape, middle, resize, resize_hole
@@ -85,10 +87,12 @@ __all__ = [
     "InversionMethod",
     "LayerwiseLinear",
     "LiveBytes",
+    "NoSuchPartError",
     "Noise",
     "OutputError",
     "PluginError",
     "PublishedEncoder",
+    "PublishedEncoderConfig",
     "PyramidEncoder",
     "PyramidEncoderConfig",
     "Registry",
@@ -105,6 +109,7 @@ __all__ = [
     "chunks",
     "composite",
     "embed",
+    "erase",
     "find_model",
     "fit_array",
     "fit_shape",
@@ -139,8 +144,11 @@ __all__ = [
     "sample_seed",
     "sample_seeds",
     "sample_z",
+    "save_encoder",
     "sha256_file",
     "sheet",
+    "shrink",
+    "shrink_erased",
     "style_groups",
     "to_levels",
     "to_tensor",

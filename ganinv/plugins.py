@@ -55,7 +55,11 @@ _BUILT_IN = {
 # This repository's own plugin, for a checkout that is not installed; an entry point takes precedence.
 _BUNDLED = {
     "methods": {"diverse-inpaint": "plugin_ganinpaint.method:build"},
-    "trainers": {"diverse-inpaint": "plugin_ganinpaint.training.entry:train"},
+    "trainers": {
+        "diverse-inpaint": "plugin_ganinpaint.training.entry:train",
+        "e4e": "plugin_ganinpaint.training.entry:train_e4e",
+        "psp": "plugin_ganinpaint.training.entry:train_psp",
+    },
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -34,7 +34,7 @@ class EncoderOptions:
     """Side in pixels of the picture that the encoder sees; larger ones are pooled to it."""
     shape: PyramidEncoderConfig | None = None
     """Full shape, in place of the preset's: that of the published encoder it started from."""
-    codes: str = "absolute"
+    codes: Literal["absolute", "offsets"] = "absolute"
     """"offsets": codes from the second on are added to the first one, as in e4e."""
 
     def __post_init__(self) -> None:

@@ -115,11 +115,13 @@ def check_kind(kind: str) -> None:
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], reals: Tensor) -> Tensor:
-    """Half the mean squared gradient of the logits at real pictures (Mescheder et al. 2018); a scalar."""
+    """Half the mean squared gradient of the logits at real pictures, or codes, (N, ...) (Mescheder et al.
+    2018); a scalar.
+    """
     reals = reals.detach().requires_grad_(True)
     logits = discriminator(reals)
     (gradient,) = torch.autograd.grad(logits.float().sum(), reals, create_graph=True)
-    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    return 0.5 * gradient.square().flatten(1).sum(dim=1).mean()
 
 
 def default_r1_gamma(resolution: int, batch: int) -> float:

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ganinv.parts import IRSEBody, IRSEConfig
+from ganinv.parts import IRSEBody, IRSEConfig, shrink, shrink_erased
 
 from .config import NetworkConfig
-from .pooling import shrink, shrink_erased
 
 
 class SkipEncoder(nn.Module):

@@ -26,6 +26,7 @@ from ganinv.bench.timing import seconds
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
 from plugin_ganinpaint.training.settings import DataSettings, LossSettings, StageSettings, TrainConfig
+from plugin_ganinpaint.training.stage1 import Stage1
 from plugin_ganinpaint.training.steps import StageSteps
 
 WAYS = ("ours", "ours-bfloat16", "usual")
@@ -50,7 +51,7 @@ def seconds_a_step(way: str, resolution: int, batch: int, steps: int, device: st
     )
     with tempfile.TemporaryDirectory() as folder:
         run = StageSteps(
-            make_fabric(config), config, 1, backbone, critic, NetworkConfig.for_backbone(backbone),
+            make_fabric(config), config, Stage1(), backbone, critic, NetworkConfig.for_backbone(backbone),
             Path(folder), report=print,
         )  # fmt: skip
         if way == "usual":

@@ -22,6 +22,7 @@ from ganinv.parts import load_backbone, load_discriminator
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
 from plugin_ganinpaint.training.memory import measure
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.settings import StageSettings, TrainConfig
 from plugin_ganinpaint.training.steps import StageSteps
 
@@ -55,12 +56,13 @@ def alone(what: str, side: int, stage: int, batch: int, parts: int) -> float:
     settings = StageSettings(images=10**9, batch=batch, accumulate=parts, thaw_from=0.5)
     config = TrainConfig(backbone="portraits-64", accelerator="cpu", stage1=settings, stage2=settings)
     networks, fabric = NetworkConfig.for_backbone(backbone, preset="small"), make_fabric(config)
+    part = DIVERSE_INPAINT.stage(stage)
     if what == "estimate":
-        need = measure(fabric, config, stage, backbone, critic, networks, limit=float("inf"))
+        need = measure(fabric, config, part, backbone, critic, networks, limit=float("inf"))
         return need.of(settings)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = resident("VmRSS")
-    run = StageSteps(fabric, config, stage, backbone, critic, networks, Path(), report=print)
+    run = StageSteps(fabric, config, part, backbone, critic, networks, Path(), report=print)
     for _ in range(3):
         run.train_step(0.9)
     return resident("VmHWM") - before

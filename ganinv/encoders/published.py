@@ -1,7 +1,8 @@
 """A published encoder as its authors run it: pSp, e4e and ReStyle, with the meaning of their codes.
 
 `PublishedEncoder` holds the network under the names of the files (less the prefix `encoder.`) and the mean
-code from which its answers count.
+code from which its answers count. One that was trained here on erased pictures (`ganinv train --method e4e`)
+is the same but for a fourth input channel, which tells what is visible.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ganinv.encoders.ir_se import IRSEConfig
 from ganinv.encoders.last_map import LastMapEncoder, LastMapEncoderConfig
 from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig, from_first
 from ganinv.errors import ConfigError
+from ganinv.pooling import shrink_erased
 
 HEADS = ("pyramid", "heads", "mean", "vector")
 
@@ -34,7 +36,10 @@ class PublishedEncoderConfig:
     head_width: int = 512
     """Channels inside a head."""
     body: IRSEConfig = field(default_factory=IRSEConfig)
-    """6 input channels: a picture and the picture drawn so far (ReStyle)."""
+    """Input channels: 3, a picture; 4, an erased picture and what is visible of it; 6, a picture and the
+    picture drawn so far (ReStyle)."""
+    pyramid: PyramidEncoderConfig | None = None
+    """Full shape of a pyramid that is not as published, in place of the fields above."""
     heads: Literal["pyramid", "heads", "mean", "vector"] = "pyramid"
     """How codes are read: a pyramid of the last three stages, or one of `LastMapEncoderConfig.reading`."""
     codes: Literal["absolute", "offsets"] = "absolute"
@@ -51,10 +56,8 @@ class PublishedEncoderConfig:
             raise ConfigError(f"codes are {self.codes!r}; possible: absolute, offsets")
         if self.heads not in HEADS:
             raise ConfigError(f"heads are {self.heads!r}; possible: {', '.join(HEADS)}")
-        if self.body.in_channels not in (3, 6):
-            raise ConfigError(
-                f"the encoder takes {self.body.in_channels} channels; published ones take 3 or 6"
-            )
+        if self.channels not in (3, 4, 6):
+            raise ConfigError(f"the encoder takes {self.channels} channels; possible are 3, 4 and 6")
         if self.iterations < 1 or not 1 <= (self.input_rows or self.input_size) <= self.input_size:
             raise ConfigError(
                 f"{self.iterations} passes on {self.input_rows} of {self.input_size} rows are not possible"
@@ -63,7 +66,17 @@ class PublishedEncoderConfig:
     @property
     def feedback(self) -> bool:
         """Whether the encoder is also shown the picture drawn so far."""
-        return self.body.in_channels == 6
+        return self.channels == 6
+
+    @property
+    def erased(self) -> bool:
+        """Whether the encoder was trained on erased pictures, and is shown what is visible."""
+        return self.channels == 4
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return (self.pyramid.body if self.pyramid else self.body).in_channels
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a header; `build_published` reads it back."""
@@ -78,6 +91,8 @@ class PublishedEncoderConfig:
             "body": self.body,
             "head_width": self.head_width,
         }
+        if self.pyramid is not None:
+            return PyramidEncoder(self.pyramid)
         if self.heads == "pyramid":
             wide = self.body.widths[-1]  # published pyramids are as wide as the last stage
             return PyramidEncoder(PyramidEncoderConfig(**shape, pyramid_width=wide))
@@ -87,12 +102,14 @@ class PublishedEncoderConfig:
 class PublishedEncoder(nn.Module):
     """Pictures in, style codes out, counted from the mean code.
 
-    name, sha256: of the file it was read from. family: "psp", "e4e" or "restyle".
+    name, sha256: of the file it was read from. family: "psp", "e4e" or "restyle". made_for: the record of the
+    backbone that it answers to, where the file states it.
     """
 
     name: str = "unnamed"
     sha256: str = ""
     family: str = "psp"
+    made_for: Mapping[str, Any] | None = None
     latent_avg: Tensor
 
     def __init__(self, config: PublishedEncoderConfig) -> None:
@@ -105,7 +122,8 @@ class PublishedEncoder(nn.Module):
         """Codes before the mean code (or, for ReStyle, the previous code) is added.
 
         Args:
-            x: (N, 3 or 6, rows, input_size), RGB in [-1, 1], from `prepare`.
+            x: (N, 3, 4 or 6, rows, input_size), RGB in [-1, 1], from `prepare`; with 4, from
+                `prepare_erased`.
             stage: of e4e's progressive training: rows above it repeat the first one; None = all rows differ.
 
         Returns:
@@ -114,10 +132,7 @@ class PublishedEncoder(nn.Module):
         codes = self.net(x)
         if self.config.codes == "absolute":
             return codes
-        if stage is not None:
-            codes = codes.clone()
-            codes[:, 1 + stage :] = 0
-        return from_first(codes)
+        return from_first(codes, None if stage is None else 1 + stage)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Pictures (N, 3, R, R) of any size, as the network sees them: (N, 3, rows, input_size).
@@ -125,8 +140,20 @@ class PublishedEncoder(nn.Module):
         Larger ones are averaged by area, smaller ones repeat their pixels: what the authors do with the
         pictures that ReStyle feeds back.
         """
+        return self._middle(adaptive_avg_pool2d(images, self.config.input_size))
+
+    def prepare_erased(self, images: Tensor, visible: Tensor) -> Tensor:
+        """Pictures (N, 3, R, R) with what is visible of them (N, 1, R, R), as an encoder of erased pictures
+        sees them: (N, 4, rows, input_size). Nothing of a hidden pixel gets in.
+
+        Raises:
+            UsageError: R does not go with input_size, see `shrink_erased`.
+        """
+        small, known = shrink_erased(images, visible, self.config.input_size)
+        return self._middle(torch.cat([small, known], dim=1))
+
+    def _middle(self, x: Tensor) -> Tensor:
         size, rows = self.config.input_size, self.config.input_rows
-        x = adaptive_avg_pool2d(images, size)  # (N, 3, S, S)
         if rows is None:
             return x
         above = (size - rows) // 2

@@ -207,11 +207,13 @@ def style_groups(num_ws: int) -> tuple[range, range, range]:
     return range(min(COARSE, num_ws)), range(COARSE, min(MIDDLE, num_ws)), range(MIDDLE, num_ws)
 
 
-def from_first(codes: Tensor) -> Tensor:
+def from_first(codes: Tensor, styles: int | None = None) -> Tensor:
     """Codes (N, num_ws, w_dim), of which all but the first are offsets to it, made absolute (e4e, Tov et al.
-    2021, section 3.2).
+    2021, section 3.2). From row `styles` on they repeat the first one; None = none does.
     """
     first, offsets = codes[:, :1], codes[:, 1:]
+    if styles is not None:
+        offsets = torch.cat([offsets[:, : styles - 1], torch.zeros_like(offsets[:, styles - 1 :])], dim=1)
     return torch.cat([first, first + offsets], dim=1)
 
 

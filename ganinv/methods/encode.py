@@ -2,8 +2,9 @@
 
 pSp (Richardson et al. 2021, arXiv 2008.00951), e4e (Tov et al. 2021, arXiv 2102.02766) and ReStyle (Alaluf et
 al. 2021, arXiv 2104.02699) were trained on whole pictures. Erased pixels are therefore shown to them as the
-generator draws them: at first in the picture of the mean code, then in the answer to the pass before. These
-methods have one answer, so all samples of a picture are the same.
+generator draws them: at first in the picture of the mean code, then in the answer to the pass before. One
+that was trained on erased pictures (`ganinv train --method e4e`) needs no such help. These methods have one
+answer, so all samples of a picture are the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ganinv.encoders.loading import load_encoder
 from ganinv.encoders.published import PublishedEncoder
 from ganinv.errors import CheckpointError, UsageError
 from ganinv.images import from_levels, to_levels
-from ganinv.inversion import Inversion, backbone_record, run_versions
+from ganinv.inversion import Inversion, backbone_record, check_backbone, run_versions
 from ganinv.method import InversionMethod
 from ganinv.sampling import sample_seeds
 
@@ -34,7 +35,7 @@ class EncodeConfig:
 
     passes: int | None = None
     """How often the picture is encoded. None: as ReStyle was trained; for pSp and e4e 1, or 3 where something
-    is erased."""
+    is erased and they were not trained on that."""
 
     def __post_init__(self) -> None:
         if self.passes is not None:
@@ -49,12 +50,21 @@ class Encode(InversionMethod):
     def __init__(
         self, backbone: Backbone, encoder: PublishedEncoder, config: EncodeConfig | None = None
     ) -> None:
-        """Raises UsageError where the encoder answers with other codes than the backbone takes."""
+        """Raises UsageError where the encoder answers with other codes than the backbone takes, or where one
+        of erased pictures is to see its own answer; BackboneMismatchError where it was trained for another
+        backbone."""
         self.name = encoder.family
         self.backbone, self.encoder, self.config = backbone, encoder, config or EncodeConfig()
         rows, size = encoder.config.input_rows, encoder.config.input_size
         if rows is not None:
             self.content = (backbone.resolution * rows // size, backbone.resolution)
+        if encoder.made_for is not None:
+            check_backbone(backbone, encoder.made_for.get("sha256"), f"the encoder {encoder.name}")
+        if encoder.config.erased and self.config.passes not in (None, 1):
+            raise UsageError(
+                f"{self.config.passes} passes: {encoder.name} was trained on erased pictures and reads a "
+                "picture once; leave out passes"
+            )
         answers, takes = tuple(encoder.latent_avg.shape), (backbone.num_ws, backbone.w_dim)
         if answers != takes:
             raise UsageError(
@@ -107,6 +117,9 @@ class Encode(InversionMethod):
             W+ codes (N, num_ws, w_dim), the last pass last.
         """
         encoder, answers = self.encoder, list[Tensor]()
+        if encoder.config.erased:
+            visible = torch.ones_like(images[:, :1]) if hole is None else 1 - hole.to(images.dtype)
+            return [encoder(encoder.prepare_erased(images, visible)) + encoder.latent_avg]
         previous = encoder.latent_avg.expand(len(images), -1, -1)
         needs_drawing = encoder.config.feedback or hole is not None
         for _ in range(self._passes(hole is not None)):

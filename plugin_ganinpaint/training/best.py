@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from ganinv.parts import Backbone, kid
 
 from ..losses import FeatureDistance, blend
-from .common import Networks, render
+from .common import Completing, render
 from .data import Sampler
 
 
@@ -28,10 +29,10 @@ class Best:
     images: int
     """Pictures seen until then."""
     kid: float
-    networks: Networks
+    networks: Completing
 
     @classmethod
-    def of(cls, images: int, kid: float, networks: Networks) -> Best:
+    def of(cls, images: int, kid: float, networks: Completing) -> Best:
         """A copy of `networks` as they are now."""
         return cls(images, kid, copy.deepcopy(networks).cpu())
 
@@ -40,7 +41,7 @@ class Best:
         return {"images": self.images, "kid": self.kid, "networks": self.networks.state_dict()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], like: Networks) -> Best:
+    def from_state(cls, state: dict[str, Any], like: Completing) -> Best:
         """Inverse of `to_state`, with networks of the shape of `like`."""
         found = cls.of(state["images"], state["kid"], like)
         found.networks.load_state_dict(state["networks"])
@@ -64,13 +65,13 @@ class Chooser:
         self.truth = torch.cat(truth)  # (N, D)
 
     @torch.no_grad()
-    def kid(self, networks: Networks) -> float:
+    def kid(self, networks: Completing) -> float:
         """KID of composites to the true pictures, pairs of one picture left out; lower is better."""
         device, drawn = self.backbone.w_avg.device, []
         for kept in self.shown:
             image, visible, codes = (part.to(device) for part in kept)
-            w_out, deltas, _ = networks(image * visible, visible, codes, lambda ws: render(self.backbone, ws))
-            composite = blend(image, render(self.backbone, w_out, deltas).clamp(-1, 1), visible)
+            shown, _ = networks(image * visible, visible, codes, partial(render, self.backbone))
+            composite = blend(image, shown.clamp(-1, 1), visible)
             drawn.append(self._features(composite))
         return kid(torch.cat(drawn)[:, None], self.truth, paired=True, replicates=1).value
 

@@ -7,6 +7,7 @@ import hashlib
 import math
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -21,6 +22,7 @@ from ..config import NetworkConfig
 from ..encoder import ErasedEncoder
 from ..mixing import GatedMixing
 from ..skip import SkipEncoder
+from .settings import StageSettings
 
 LAST_RATE = 0.01
 """Where the learning rate ends, as a share of its peak."""
@@ -45,7 +47,57 @@ class TrainingError(GanInvError):
     """Training cannot go on; the last good state is kept."""
 
 
-class Networks(nn.Module):
+Draw = Callable[[Tensor, dict[int, Tensor]], Tensor]
+"""Codes (N, num_ws, w_dim) and skip features -> pictures (N, 3, R, R). It is handed to what is trained, since
+the generator is no part of that."""
+
+
+class Completing(nn.Module):
+    """What a stage trains: it completes erased pictures.
+
+    The loop averages, saves and watches it as a whole. `config`: sizes, for the weight file.
+    """
+
+    config: NetworkConfig
+
+    @abstractmethod
+    def forward(
+        self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Draw, edit: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Complete N pictures P times each; row p * N + n is picture n in pass p.
+
+        Args:
+            erased, visible: (N, 3, R, R), (N, 1, R, R).
+            w_rand: codes to listen to, (P * N, num_ws, w_dim).
+            edit: added to the codes before they are drawn, as `w_rand`.
+
+        Returns:
+            pictures (P * N, 3, R, R); the codes behind them before the edit, as `w_rand`.
+        """
+
+    def figures(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> dict[str, float]:
+        """More to watch of the same rows, by name."""
+        return {}
+
+
+class Stage(ABC):
+    """One stage of a method's training: which networks there are, and what of them learns when."""
+
+    number: int = 1
+
+    @abstractmethod
+    def build(self, config: NetworkConfig, backbone: Backbone) -> Completing:
+        """Fresh networks on the backbone's device, initialised from torch's global generator."""
+
+    def parameter_groups(self, networks: Completing, settings: StageSettings) -> list[dict[str, object]]:
+        """What the optimiser moves, with each group's share of the learning rate."""
+        return [{"params": list(networks.parameters()), "lr": settings.lr, "share": 1.0}]
+
+    def prepare(self, networks: Completing, settings: StageSettings, progress: float) -> None:  # noqa: B027
+        """Called before each step, at this `progress` (0 to 1) of the schedule."""
+
+
+class Networks(Completing):
     """Encoder, mixing network and, in stage 2, skip encoder, as one module to wrap, average and save."""
 
     def __init__(self, config: NetworkConfig, w_avg: Tensor, *, with_skip: bool) -> None:
@@ -72,29 +124,36 @@ class Networks(nn.Module):
             with torch.autocast(
                 w_enc.device.type, enabled=False
             ):  # codes stay in full precision, and cost nothing
-                passes = len(w_rand) // len(w_enc)
-                each = w_enc.repeat(passes, 1, 1), w_rand, visible.repeat(passes, 1, 1, 1)
-                return self.mixing(*each), w_enc
+                return self.mixing(*_each(w_enc, w_rand, visible)), w_enc
 
     def encode(self, erased: Tensor, visible: Tensor) -> Tensor:
         """w_enc (N, num_ws, w_dim) alone: all that the code warm-up needs."""
         return self.encoder(erased, visible).float()
 
     def forward(
-        self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[int, Tensor], Tensor]:
-        """Codes w_out, skip features (none in stage 1) and w_enc.
-
-        `draw` renders codes; stage 2 needs it to see its own first answer. It is handed in because the
-        generator is no part of what is trained.
-        """
-        w_out, w_enc = self.codes(erased, visible, w_rand)
+        self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Draw, edit: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Completing`. In stage 2 the skip features are those of the unedited picture."""
+        w_out, _ = self.codes(erased, visible, w_rand)
+        edited = w_out if edit is None else w_out + edit
         if self.skip is None:
-            return w_out, {}, w_enc
+            return draw(edited, {}), w_out
         with torch.no_grad():
-            first = draw(w_out)
+            first = draw(w_out, {})
         passes = len(w_rand) // len(erased)
-        return w_out, self.skip(erased.repeat(passes, 1, 1, 1), visible.repeat(passes, 1, 1, 1), first), w_enc
+        deltas = self.skip(erased.repeat(passes, 1, 1, 1), visible.repeat(passes, 1, 1, 1), first)
+        return draw(edited, deltas), w_out
+
+    def figures(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> dict[str, float]:
+        """gate_mean: 1 where the encoder decides everything, 0 where the random code does."""
+        _, logits = self.mixing.mix(*_each(self.encode(erased, visible), w_rand, visible))
+        return {"gate_mean": 1.0 if logits is None else float(torch.sigmoid(logits).mean())}
+
+
+def _each(w_enc: Tensor, w_rand: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows for each pass of N pictures: w_enc and visible repeated as often as `w_rand` asks."""
+    passes = len(w_rand) // len(w_enc)
+    return w_enc.repeat(passes, 1, 1), w_rand, visible.repeat(passes, 1, 1, 1)
 
 
 def render(backbone: Backbone, ws: Tensor, deltas: dict[int, Tensor] | None = None) -> Tensor:
@@ -110,12 +169,12 @@ def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
 class Ema:
     """Running average of weights and floating statistics; half-life min(`images`, 5 % of the images seen)."""
 
-    def __init__(self, module: Networks, images: int) -> None:
-        self.module: Networks = copy.deepcopy(module).eval().requires_grad_(False)
+    def __init__(self, module: Completing, images: int) -> None:
+        self.module: Completing = copy.deepcopy(module).eval().requires_grad_(False)
         self.images = images
 
     @torch.no_grad()
-    def update(self, module: Networks, batch: int, seen: int) -> None:
+    def update(self, module: Completing, batch: int, seen: int) -> None:
         """Move towards `module` after a step of `batch` pictures, `seen` of them in all."""
         half_life = max(min(self.images, 0.05 * seen), 1e-8)
         weight = 1 - 0.5 ** (batch / half_life)

@@ -132,6 +132,8 @@ class Sampler:
         setup, everywhere = self.config.setup, torch.ones_like(visible)
         real_code, real_map = is_real[:, None, None], is_real[:, None, None, None]
         fresh = self.codes(len(w_true))
+        if setup == "plain":
+            return fresh, everywhere
         if setup == "classic":
             return torch.cat([fresh, self.codes(len(w_true))]), torch.cat([everywhere, everywhere])
         if setup == "partial-only":

@@ -1,4 +1,4 @@
-"""`ganinv train --method diverse-inpaint`: from a configuration to weights; in the group `ganinv.trainers`.
+"""`ganinv train`: from a configuration to weights; in the group `ganinv.trainers`.
 
 Imports neither lightning-fabric nor TensorBoard at the top, so that trainers can be listed without the extra
 `train`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +24,21 @@ from ganinv.parts import (
     load_backbone,
     load_config,
     load_discriminator,
-    load_encoder,
 )
 
-from ..encoder import options_like
+from ..config import NetworkConfig
 from .common import derive_seed
 from .data import load_real_images
+from .methods import DIVERSE_INPAINT, E4E, PSP, Trainable
 from .request import check_models, check_request
 from .settings import TrainConfig
-from .state import BEST, LOG, RESULT, claim, load_state, state_path
+from .start import EncoderStart, find_start
+from .state import BEST, LOG, claim, load_state, state_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
-    from ganinv.parts import PublishedEncoder
-
-    from ..config import NetworkConfig
     from .best import Best
     from .loop import OnSave, StageRun
 
@@ -62,6 +61,7 @@ def train(
     resume: bool = False,
     minutes: float | None = None,
     report: Callable[[str], None] = _silent,
+    method: Trainable = DIVERSE_INPAINT,
 ) -> dict[str, Any]:
     """Train from a configuration file. The contract of every trainer; docs/training.md states it.
 
@@ -76,6 +76,7 @@ def train(
         minutes: wall time for each stage, earlier runs included; the learning rate then falls with whichever
             of time and pictures is further on.
         report: told a line now and then.
+        method: what is trained.
 
     Returns:
         {"outputs": [paths], "stages": {"1": {...}}}: how each stage ended, and its last figures.
@@ -84,7 +85,7 @@ def train(
         UsageError, ConfigError: what was asked for does not fit. CheckpointError: a file that cannot be used.
         TrainingError: a term is no longer finite, or far off its level.
     """
-    settings = load_config(TrainConfig, find_config(config, backbone), overrides)
+    settings = load_config(TrainConfig, find_config(config, backbone, method.name), overrides)
     if backbone is not None:
         settings = replace(settings, backbone=backbone)
     generator = load_backbone(settings.backbone)
@@ -98,7 +99,11 @@ def train(
         resume=resume,
         minutes=minutes,
         report=report,
+        method=method,
     )
+
+
+train_psp, train_e4e = partial(train, method=PSP), partial(train, method=E4E)
 
 
 def fit(
@@ -112,9 +117,11 @@ def fit(
     minutes: float | None = None,
     reals: Tensor | None = None,
     report: Callable[[str], None] = _silent,
+    method: Trainable = DIVERSE_INPAINT,
 ) -> dict[str, Any]:
     """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
-    stages = check_request(config, out, stage, resume, minutes)
+    stages = check_request(method, config, out, stage, resume, minutes)
+    config = method.settle(config)
     check_models(config, backbone, discriminator)
     try:
         from . import loop
@@ -124,8 +131,8 @@ def fit(
             f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
         ) from error
     asked = config.network.encoder_from
-    published = None if asked is None else load_encoder(asked)
-    networks = _networks(config, backbone, published)
+    start = None if asked is None else method.encoder_start(find_start(asked, backbone))
+    networks = _networks(method, config, backbone, start)
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
     fabric = make_fabric(config)
@@ -136,42 +143,55 @@ def fit(
     if resume and not any(state_path(out, number).is_file() for number in stages):
         report(f"{out} holds a run that has saved no state yet: it begins anew")
     if config.memory_check:
-        report(check_memory(fabric, config, stages, backbone, discriminator, networks))
+        built = [method.stage(number) for number in stages]
+        report(check_memory(fabric, config, built, backbone, discriminator, networks))
     endings: dict[str, Any] = {}
     for number in stages:
         run = loop.StageRun(
-            fabric, config, number, backbone, discriminator, networks, out, reals=reals, report=report
+            fabric,
+            config,
+            method.stage(number),
+            backbone,
+            discriminator,
+            networks,
+            out,
+            reals=reals,
+            report=report,
+            method=method.name,
         )
         if resume and state_path(out, number).is_file():
             run.resume()
         else:
-            _begin(run, published)
+            _begin(run, start)
         before = run.over(minutes)
         if before and number != stages[-1]:  # its weight file may be of the next stage by now
             ending = run.ending(before)
         else:
-            ending = run.run(minutes=minutes, on_save=_saver(run, published))
+            ending = run.run(minutes=minutes, on_save=_saver(method, run, start))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
         endings[str(number)] = ending.to_json()
         if ending.reason == "stopped":
             break
-    files = [out / name for name in (RESULT, BEST, LOG)]
+    files = [out / name for name in (method.result, BEST, LOG)]
     return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
 
 
-def _networks(config: TrainConfig, backbone: Backbone, published: PublishedEncoder | None) -> NetworkConfig:
+def _networks(
+    method: Trainable, config: TrainConfig, backbone: Backbone, start: EncoderStart | None
+) -> NetworkConfig:
     """Sizes of the networks that are asked for."""
-    from ..config import NetworkConfig
-
     asked = config.network
-    return NetworkConfig.for_backbone(
+    sizes = NetworkConfig.for_backbone(
         backbone,
         preset=asked.preset,
         gate=asked.gate,
         skip_resolutions=asked.skip_resolutions,
-        encoder=None if published is None else options_like(published),
+        encoder=None if start is None else start.options,
         content=config.content,
     )
+    if method.codes is None:
+        return sizes
+    return replace(sizes, encoder=replace(sizes.encoder, codes=method.codes))
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -193,15 +213,18 @@ def make_fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def find_config(config: str | Path | None, backbone: str | None) -> Path | None:
-    """The YAML file meant by a path, by the name of a shipped one, or by the backbone's name.
+def find_config(
+    config: str | Path | None, backbone: str | None, method: str = DIVERSE_INPAINT.name
+) -> Path | None:
+    """The YAML file meant by a path, by the name of a shipped one, or by the names of method and backbone.
 
     Raises:
         ConfigError: neither a file nor a shipped name.
     """
     shipped = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
     if config is None:
-        return shipped.get(backbone or TrainConfig.backbone)
+        name = backbone or TrainConfig.backbone
+        return shipped.get(name if method == DIVERSE_INPAINT.name else f"{method}-{name}")
     path = Path(config).expanduser()
     if path.is_file():
         return path
@@ -254,17 +277,17 @@ def new_discriminator(backbone: Backbone, seed: int) -> Discriminator:
     return found
 
 
-def _begin(run: StageRun, published: PublishedEncoder | None) -> None:
+def _begin(run: StageRun, start: EncoderStart | None) -> None:
     """Starting weights: those that the configuration names, or in stage 2 the averaged ones of stage 1."""
     from ..weights import find_weights, load_networks
 
-    start = run.config.start_from
-    if run.stage == 2 and (start is None or state_path(run.out, 1).is_file()):
+    weights = run.config.start_from
+    if run.stage == 2 and (weights is None or state_path(run.out, 1).is_file()):
         before = load_state(state_path(run.out, 1), stage=1)
-        run.check_backbone(before["backbone_sha256"], state_path(run.out, 1))
+        run.check_origin(before, state_path(run.out, 1))
         run.start_from(before["ema"], before["discriminator"])
-    elif start is not None:
-        found = load_networks(find_weights(run.backbone, start), run.backbone)
+    elif weights is not None:
+        found = load_networks(find_weights(run.backbone, weights), run.backbone)
         parts = {
             "encoder": found.encoder,
             "mixing": found.mixing,
@@ -278,14 +301,13 @@ def _begin(run: StageRun, published: PublishedEncoder | None) -> None:
                 for k, v in net.state_dict().items()
             }
         )
-    elif published is not None:
+    elif start is not None:
         for networks in (run.networks, run.ema.module):
-            networks.encoder.adopt(published.to(run.fabric.device))
+            start.fill(networks.get_submodule("encoder"))  # type: ignore[arg-type]
 
 
-def _saver(run: StageRun, published: PublishedEncoder | None) -> OnSave:
+def _saver(method: Trainable, run: StageRun, start: EncoderStart | None) -> OnSave:
     """Writes averaged networks as a weight file, those of now or the best so far, with how they were made."""
-    from ..weights import save_networks
 
     def save(networks: Any, best: Best | None) -> str:
         # files and folders of this machine say nothing elsewhere
@@ -301,9 +323,9 @@ def _saver(run: StageRun, published: PublishedEncoder | None) -> OnSave:
             "edits": None if run.edits is None else run.edits.kind,
             "real_images": 0 if run.reals is None else len(run.reals),
             "config": {k: v for k, v in asdict(shared).items() if k not in OF_THIS_MACHINE},
-            "encoder_from": published and {"name": published.name, "sha256": published.sha256},
+            "encoder_from": start and {"name": start.name, "sha256": start.sha256},
         }
-        name = RESULT if best is None else BEST
-        return save_networks(run.out / name, networks, backbone=run.backbone, provenance=provenance)
+        name = method.result if best is None else BEST
+        return method.save(run.out / name, networks, run.backbone, provenance)
 
     return save

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv.parts import BackboneMismatchError, ConfigError
+from ganinv.parts import BackboneMismatchError, CheckpointError, ConfigError
 
 from .best import Best, Chooser
-from .common import Ending, Networks, PoliteStop, TrainingError, crossed, derive_seed
+from .common import Completing, Ending, PoliteStop, TrainingError, crossed, derive_seed
 from .monitor import PROBES, Monitor, Probe
 from .spikes import Spikes
 from .state import changed_fields, load_state, save_state, state_path
 from .steps import StageSteps
 
-OnSave = Callable[[Networks, Best | None], object]
+OnSave = Callable[[Completing, Best | None], object]
 """Is given the averaged networks whenever a state has been written; and the best ones so far, with what they
 are, where they are others than those it was given last."""
 
@@ -53,7 +53,7 @@ class Record:
             "best": self.best and self.best.to_state(),
         }
 
-    def set_state(self, state: dict[str, Any], like: Networks) -> None:
+    def set_state(self, state: dict[str, Any], like: Completing) -> None:
         """Inverse of `to_state`; `like`: networks of the shape of the best ones."""
         self.spikes.set_state(state["spikes"])
         self.sums, self.sheet_at, self.figures = state["sums"], state["sheet_at"], state["figures"]
@@ -63,9 +63,10 @@ class Record:
 class StageRun(StageSteps):
     """One stage of training: built once, then `run` until done, out of time, or asked to stop."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As `StageSteps`."""
+    def __init__(self, *arguments: Any, method: str = "diverse-inpaint", **options: Any) -> None:
+        """As `StageSteps`; `method`: whose run this is."""
         super().__init__(*arguments, **options)
+        self.method = method
         self.record = Record(Spikes(self.config.spike_factor, self.settings.clip))
         self.saved_at: int | None = None
         """Pictures seen at the last state on disk; None: there is none."""
@@ -241,6 +242,7 @@ class StageRun(StageSteps):
 
     def _write(self, generators: Tensor, on_save: OnSave) -> None:
         state = {
+            "method": self.method,
             "stage": self.stage,
             "config": json.dumps(asdict(self.config), sort_keys=True),
             "backbone_sha256": self.backbone.sha256,
@@ -255,6 +257,7 @@ class StageRun(StageSteps):
             "generators": generators,
             "global_generator": torch.get_rng_state(),
             "record": self.record.to_state(),
+            "critic": self.critic and self.critic.state_dict(),
         }
         save_state(state_path(self.out, self.stage), state)
         best = self.record.best
@@ -263,9 +266,13 @@ class StageRun(StageSteps):
             on_save(best.networks, best)
             self.best_written = best.images
 
-    def check_backbone(self, sha256: str, path: Path) -> None:
-        """Raise BackboneMismatchError where the state at `path` belongs to another generator."""
-        if sha256 != self.backbone.sha256:
+    def check_origin(self, state: dict[str, Any], path: Path) -> None:
+        """Raise CheckpointError where the state read from `path` belongs to another method,
+        BackboneMismatchError where it belongs to another generator.
+        """
+        if state["method"] != self.method:
+            raise CheckpointError(f"{path} is a run of {state['method']}; type --method {state['method']}")
+        if state["backbone_sha256"] != self.backbone.sha256:
             raise BackboneMismatchError(
                 f"{path} was trained on another backbone than {self.backbone.name!r}; give that one"
             )
@@ -274,13 +281,13 @@ class StageRun(StageSteps):
         """Go on from the stage's last state.
 
         Raises:
-            CheckpointError: there is none, or it is damaged.
+            CheckpointError: there is none, it is damaged, or of another method.
             BackboneMismatchError: it was trained on another generator.
             ConfigError: its networks are of other sizes, or it ran on another number of devices.
         """
         path = state_path(self.out, self.stage)
         state = load_state(path, stage=self.stage)
-        self.check_backbone(state["backbone_sha256"], path)
+        self.check_origin(state, path)
         if len(state["generators"]) != self.fabric.world_size:
             ran = len(state["generators"])
             raise ConfigError(f"{path} ran on {ran} devices; resume it with devices={ran}")
@@ -294,6 +301,8 @@ class StageRun(StageSteps):
             self.optimiser.load_state_dict(state["optimiser"])
             self.d_optimiser.load_state_dict(state["d_optimiser"])
             self.record.set_state(state["record"], self.ema.module)
+            if self.critic is not None and state["critic"] is not None:
+                self.critic.load_state_dict(state["critic"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"{path} holds networks of other sizes than the configuration asks for: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lightning_fabric import Fabric
 from ganinv.parts import Backbone, ConfigError, Discriminator, LiveBytes, free_bytes
 
 from ..config import NetworkConfig
+from .common import Stage
 from .micro import GROUP
 from .settings import StageSettings, TrainConfig
 from .steps import StageSteps
@@ -40,7 +42,7 @@ class Need:
 def measure(
     fabric: Fabric,
     config: TrainConfig,
-    stage: int,
+    stage: Stage,
     backbone: Backbone,
     discriminator: Discriminator,
     networks: NetworkConfig,
@@ -53,7 +55,7 @@ def measure(
     Raises:
         MemoryError: they are more than `limit`.
     """
-    name = f"stage{stage}"
+    name = f"stage{stage.number}"
     settings = replace(getattr(config, name), batch=GROUP, accumulate=1, code_images=0)
     trial = replace(config, **{name: settings})
     with LiveBytes(limit) as live:
@@ -69,7 +71,7 @@ def measure(
 def check_memory(
     fabric: Fabric,
     config: TrainConfig,
-    stages: list[int],
+    stages: Sequence[Stage],
     backbone: Backbone,
     discriminator: Discriminator,
     networks: NetworkConfig,
@@ -83,23 +85,23 @@ def check_memory(
     needs = {}
     for stage in stages:
         try:
-            needs[stage] = measure(
+            needs[stage.number] = measure(
                 fabric, config, stage, backbone, discriminator, networks, limit=CLEARLY * free
             )
         except MemoryError as cause:
             raise ConfigError(
-                f"stage {stage} needs more than the {_gb(free)} GB that are free "
+                f"stage {stage.number} needs more than the {_gb(free)} GB that are free "
                 f"for {GROUP} pictures at once: "
                 f"{SMALLER}; memory_check=false begins all the same"
             ) from cause
-    for stage, need in needs.items():
-        settings = config.stage(stage)
+    for number, need in needs.items():
+        settings = config.stage(number)
         if need.of(settings) > CLEARLY * free:
             raise ConfigError(
-                f"stage {stage} needs about {_gb(need.of(settings))} GB, and {_gb(free)} GB are free: "
-                f"{_advice(stage, settings, need, free)}; memory_check=false begins all the same"
+                f"stage {number} needs about {_gb(need.of(settings))} GB, and {_gb(free)} GB are free: "
+                f"{_advice(number, settings, need, free)}; memory_check=false begins all the same"
             )
-    each = [f"{_gb(need.of(config.stage(stage)))} GB in stage {stage}" for stage, need in needs.items()]
+    each = [f"{_gb(need.of(config.stage(number)))} GB in stage {number}" for number, need in needs.items()]
     return f"memory: needed are about {', '.join(each)}; {_gb(free)} GB are free"
 
 

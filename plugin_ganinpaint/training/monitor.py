@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from ganinv.parts import Backbone, atomic_write, sheet, to_uint8, write_png
 
 from ..losses import pairwise_difference
-from .common import Networks, render
+from .common import Completing, render
 from .data import Batch, Sampler
 from .state import LOG
 
@@ -36,20 +37,16 @@ class Probe:
         self.w_rand = torch.cat([sampler.codes(n) for _ in range(SAMPLES)])  # (SAMPLES * N, num_ws, w_dim)
 
     @torch.no_grad()
-    def look(self, networks: Networks) -> tuple[dict[str, float], Tensor]:
+    def look(self, networks: Completing) -> tuple[dict[str, float], Tensor]:
         """Figures, and sample pictures (SAMPLES, N, 3, R, R)."""
         batch = replace(self.batch, w_rand=self.w_rand)
-        w_out, deltas, w_enc = networks(
-            batch.erased, batch.visible, batch.w_rand, lambda ws: render(self.backbone, ws)
-        )
-        shown = render(self.backbone, w_out, deltas)
+        given = batch.erased, batch.visible, batch.w_rand
+        shown, _ = networks(*given, partial(render, self.backbone))
         shown = shown.reshape(SAMPLES, -1, *shown.shape[1:]).clamp(-1, 1)
-        each = w_enc.repeat(SAMPLES, 1, 1), batch.w_rand, batch.visible.repeat(SAMPLES, 1, 1, 1)
-        _, logits = networks.mixing.mix(*each)
         figures = {
             "diversity": diversity(shown, 1 - batch.visible),
             "visible_psnr": visible_psnr(shown, batch.image, batch.visible),
-            "gate_mean": 1.0 if logits is None else float(torch.sigmoid(logits).mean()),
+            **networks.figures(*given),
         }
         return figures, shown
 
@@ -98,7 +95,7 @@ class Monitor:
             self.writer.add_scalar(name, value, images)
         self.writer.flush()
 
-    def sheet(self, images: int, networks: Networks, more: dict[str, float]) -> dict[str, float]:
+    def sheet(self, images: int, networks: Completing, more: dict[str, float]) -> dict[str, float]:
         """Write a sheet of the averaged networks, log its figures and `more` of them, and return both."""
         figures, shown = self.probe.look(networks)
         figures |= more

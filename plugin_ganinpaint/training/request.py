@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ganinv.parts import Backbone, CheckpointError, ConfigError, Discriminator, UsageError
 
+from .methods import Trainable
 from .settings import TrainConfig
 from .state import LOG, require_state, state_path
 
@@ -13,7 +14,7 @@ STAGES = ("1", "2", "both")
 
 
 def check_request(
-    config: TrainConfig, out: Path, stage: str, resume: bool, minutes: float | None
+    method: Trainable, config: TrainConfig, out: Path, stage: str, resume: bool, minutes: float | None
 ) -> list[int]:
     """The stages to run.
 
@@ -26,7 +27,10 @@ def check_request(
         raise UsageError(f"stage {stage!r} is not known; possible: {', '.join(STAGES)}")
     if minutes is not None and minutes <= 0:
         raise UsageError(f"{minutes} minutes are not enough; give a number above 0")
-    stages = [1, 2] if stage == "both" else [int(stage)]
+    known = [each.number for each in method.stages]
+    stages = known if stage == "both" else [int(stage)]
+    if stages[-1] not in known:
+        raise UsageError(f"{method.name} has no stage {stage}: leave out --stage")
     present = [n for n in stages if state_path(out, n).is_file()]
     if present and not resume:
         raise UsageError(

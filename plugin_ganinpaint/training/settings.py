@@ -8,7 +8,7 @@ from ganinv.parts import ConfigError
 
 from ..losses import check_kind
 
-SETUPS = ("two-pass", "full-only", "partial-only", "classic")
+SETUPS = ("two-pass", "full-only", "partial-only", "classic", "plain")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -24,8 +24,9 @@ class NetworkSettings:
     """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the
     backbone's."""
     encoder_from: str | None = None
-    """File or stored name of a pSp or e4e encoder for this backbone: the encoder has its shape then, and
-    starts from its weights, with a fourth input channel of zeros."""
+    """File or stored name of a pSp or e4e encoder for this backbone, or of diverse-inpaint weights: the
+    encoder has its shape then, and starts from its weights, with a fourth input channel of zeros where there
+    are three."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class LossSettings:
     knows."""
     mode_seeking: float = 0.0
     """Stage 1: weight of the term that makes completions of different codes differ."""
+    latent: float = 0.0
+    """Weight of the term of a latent discriminator, which keeps w_out among the mapping network's codes."""
+    delta: float = 0.0
+    """Weight of the mean length of w_out's differences to its first row, in units of the codes' spread."""
 
     def __post_init__(self) -> None:
         check_kind(self.adversarial_kind)
@@ -137,6 +142,8 @@ class StageSettings:
     code_images: int = 0
     """Stage 1: pictures at the start on which the encoder learns the true codes directly, which is cheap; 0
     = none."""
+    progressive: float = 0.0
+    """e4e: progress by which all offsets have come in, one after the other; 0 = all are there at once."""
     thaw_from: float = 1.0
     """Stage 2: progress from which encoder and mixing network learn too, at a tenth of the rate; 1 =
     never."""
@@ -162,6 +169,8 @@ class StageSettings:
             )
         if self.lr <= 0 or self.discriminator_lr <= 0 or self.clip <= 0:
             raise ConfigError("lr, discriminator_lr and clip must be above 0")
+        if not 0 <= self.progressive < 1:
+            raise ConfigError(f"progressive is {self.progressive}; give a share from 0 to below 1")
         if not 0 <= self.edit_share <= 1 or self.edit_directions not in ("auto", "random", "bundled"):
             raise ConfigError("edit_share goes from 0 to 1, edit_directions is auto, random or bundled")
 
@@ -182,7 +191,8 @@ class TrainConfig:
     """Height and width of the middle part of the backbone's pictures that holds content, 384 and 512 for
     cars; None = all of it."""
     setup: str = "two-pass"
-    """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations."""
+    """"two-pass" is the method; "full-only", "partial-only" and "classic" are ablations; "plain", one pass
+    that asks for the whole picture, is what psp and e4e are trained with."""
     seed: int = 0
     accelerator: str = "auto"
     devices: int = 1

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganinv.parts import Backbone
 
 from ..config import NetworkConfig
-from .common import Networks, render
+from .common import Networks, Stage
 from .data import Batch
-from .settings import StageSettings
 
 
-def build(config: NetworkConfig, backbone: Backbone) -> Networks:
-    """The networks of stage 1, freshly initialised from torch's global generator."""
-    return Networks(config, backbone.w_avg, with_skip=False).to(backbone.w_avg.device)
+class Stage1(Stage):
+    """Encoder and mixing network, both learning from the start."""
 
-
-def parameter_groups(networks: Networks, settings: StageSettings) -> list[dict[str, object]]:
-    """What the optimiser moves, with each group's share of the learning rate."""
-    return [{"params": list(networks.parameters()), "lr": settings.lr, "share": 1.0}]
-
-
-def outputs(networks: nn.Module, backbone: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Pictures (P * N, 3, R, R) of all passes and the codes w_out (P * N, num_ws, w_dim) behind them."""
-    w_out, _, _ = networks(batch.erased, batch.visible, batch.w_rand, lambda ws: render(backbone, ws))
-    return render(backbone, w_out), w_out
+    def build(self, config: NetworkConfig, backbone: Backbone) -> Networks:
+        """See `Stage`."""
+        return Networks(config, backbone.w_avg, with_skip=False).to(backbone.w_avg.device)
 
 
 def code_scale(backbone: Backbone, batch: Batch) -> Tensor:

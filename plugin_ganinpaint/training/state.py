@@ -10,9 +10,9 @@ import torch
 
 from ganinv.parts import CheckpointError, OutputError, atomic_write
 
-FORMAT = "ganinv-training-state-2"
+FORMAT = "ganinv-training-state-3"
 LOG = "log.jsonl"
-RESULT, BEST = "diverse-inpaint.safetensors", "best.safetensors"
+BEST = "best.safetensors"
 _HALF_WRITTEN = (".stage?.state.*.tmp", ".*.safetensors.*.tmp", f".{LOG}.*.tmp", "sheets/.stage*.png.*.tmp")
 
 

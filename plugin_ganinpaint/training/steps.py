@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,12 +17,13 @@ from ganinv.parts import Backbone, Discriminator
 
 from .. import losses
 from ..config import NetworkConfig
-from . import stage1, stage2
+from . import stage1
 from .codes import CodeDistance, CodeReadout
-from .common import Ema, derive_seed, rate_factor
+from .common import Ema, Networks, Stage, derive_seed, rate_factor, render
 from .data import Batch, Sampler
 from .edits import Edits
 from .hidden import ToldEntries
+from .latent import LatentCritic, delta_length
 from .micro import Part, parts_of
 from .settings import TrainConfig
 
@@ -35,7 +37,7 @@ class StageSteps:
         self,
         fabric: Fabric,
         config: TrainConfig,
-        stage: int,
+        stage: Stage,
         backbone: Backbone,
         discriminator: Discriminator,
         network_config: NetworkConfig,
@@ -44,15 +46,16 @@ class StageSteps:
         reals: Tensor | None = None,
         report: Report,
     ) -> None:
-        self.fabric, self.config, self.stage, self.out, self.report = fabric, config, stage, out, report
-        self.settings, self.part = config.stage(stage), stage1 if stage == 1 else stage2
+        self.fabric, self.config, self.out, self.report = fabric, config, out, report
+        self.part, self.stage = stage, stage.number
+        self.settings = config.stage(self.stage)
         device = fabric.device
         self.backbone = backbone.to(device).eval().requires_grad_(False)
         if config.precision == "bfloat16":
             for network in (self.backbone, discriminator):
                 network.compute_dtype = torch.bfloat16
         torch.manual_seed(
-            derive_seed(config.seed, stage, "weights")
+            derive_seed(config.seed, self.stage, "weights")
         )  # initial weights come from the global generator
         self.networks = self.part.build(network_config, self.backbone).train()
         self.told = ToldEntries(self.backbone) if config.data.hidden_codes > 0 else None
@@ -60,20 +63,21 @@ class StageSteps:
         if self.told is not None or config.losses.code > 0:
             readout = CodeReadout(self.backbone)
             self.code_distance = CodeDistance(readout, self.told, self.backbone.resolution)
-            if self.told is not None:
+            if self.told is not None and isinstance(self.networks, Networks):
                 self.networks.mixing.basis.copy_(readout.basis())
         discriminator = copy.deepcopy(discriminator).to(device)
         self.distance = losses.FeatureDistance(discriminator).to(device)
         self.discriminator = discriminator.train().requires_grad_(True)
         for module in (self.networks, self.discriminator):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.w_std = network_config.w_std
         self._optimisers()
         self.ema = Ema(self.networks, config.ema_images)
         self.generator = torch.Generator().manual_seed(
-            derive_seed(config.seed, stage, f"data-{fabric.global_rank}")
+            derive_seed(config.seed, self.stage, f"data-{fabric.global_rank}")
         )
         self.edits = (
-            Edits(self.backbone, self.settings) if stage == 2 and self.settings.edit_share > 0 else None
+            Edits(self.backbone, self.settings) if self.stage == 2 and self.settings.edit_share > 0 else None
         )
         self.reals = reals
         self.sampler = self._sampler(self.settings.batch, self.generator, self.edits)
@@ -98,8 +102,12 @@ class StageSteps:
         )
         self.wrapped, self.optimiser = self.fabric.setup(self.networks, optimiser)
         self.wrapped_d, self.d_optimiser = self.fabric.setup(self.discriminator, d_optimiser)
-        self.wrapped.mark_forward_method("encode")
-        self.wrapped.mark_forward_method("codes")
+        for name in ("encode", "codes"):
+            if hasattr(self.networks, name):
+                self.wrapped.mark_forward_method(name)
+        weights, self.critic = self.config.losses, None
+        if weights.latent > 0:
+            self.critic = LatentCritic(self.fabric, self.backbone, self.w_std, weights.adversarial_kind)
 
     def autocast(self) -> torch.autocast:
         """The context in which networks compute."""
@@ -113,8 +121,7 @@ class StageSteps:
         """One step of the networks and one of the discriminator on the same pictures; the terms, detached, as
         means over all devices.
         """
-        if self.stage == 2:
-            stage2.set_frozen(self.networks, self.settings, progress)
+        self.part.prepare(self.networks, self.settings, progress)
         self._set_rates(progress)
         batch = self.sampler.draw()
         parts = parts_of(batch, self.settings.accumulate)
@@ -179,24 +186,31 @@ class StageSteps:
         asked = self.config.losses.adversarial > 0 and self.step % self.config.losses.adversarial_every == 0
         self.discriminator.requires_grad_(False)
         self.optimiser.zero_grad()
-        found, fakes = [], []
+        found, fakes, codes = [], [], []
         for part in parts:
             with self._adding(self.wrapped, part is parts[-1]):
                 with self.autocast():
-                    terms, judged = self._networks_terms(part, asked)
+                    terms, judged, w_out = self._networks_terms(part, asked)
                 self.fabric.backward(terms["loss"] / len(parts))
             found.append({name: value.detach() for name, value in terms.items()})
+            codes.append(w_out.detach())
             if judged is not None:
                 fakes.append(judged.detach())
         terms = _mean(found)
         terms["gradient"] = self._descend()
+        if self.critic is not None:
+            true = self.sampler.codes(self.settings.batch)
+            terms |= self.critic.step(torch.cat(codes), true, self.step)
         self.discriminator.requires_grad_(True)
         return terms, fakes if asked else None
 
-    def _networks_terms(self, part: Part, asked: bool) -> tuple[dict[str, Tensor], Tensor | None]:
-        """The terms of a part and, weighted, their sum "loss"; the outputs as the discriminator sees them."""
+    def _networks_terms(self, part: Part, asked: bool) -> tuple[dict[str, Tensor], Tensor | None, Tensor]:
+        """The terms of a part and, weighted, their sum "loss"; the outputs as the discriminator sees them;
+        the codes behind them.
+        """
         weights, batch, fakes = self.config.losses, part.batch, None
-        shown, w_out = self.part.outputs(self.wrapped, self.backbone, batch)
+        given = batch.erased, batch.visible, batch.w_rand, partial(render, self.backbone), batch.edit
+        shown, w_out = self.wrapped(*given)
         target = batch.targets[batch.target_of]
         terms = {"l2": losses.visible_l2(shown, target, batch.where)}
         total = weights.l2 * terms["l2"]
@@ -209,6 +223,12 @@ class StageSteps:
         if weights.code > 0:
             terms["code_out"] = self._code_distance(w_out, batch)
             total = total + weights.code * terms["code_out"]
+        if self.critic is not None:
+            terms["latent"] = self.critic.loss(w_out)
+            total = total + weights.latent * terms["latent"]
+        if weights.delta > 0:
+            terms["delta"] = delta_length(w_out, self.w_std)
+            total = total + weights.delta * terms["delta"]
         if asked:
             fakes = self._fakes(shown, target, part)
             logits = self._judged(self.discriminator, fakes, batch)
@@ -218,7 +238,7 @@ class StageSteps:
             terms["mode_seeking"] = self._mode_seeking(shown, batch)
             total = total + weights.mode_seeking * terms["mode_seeking"]
         terms["loss"], terms["moved"] = total, (w_out - batch.w_rand).abs().mean()
-        return terms, fakes
+        return terms, fakes, w_out
 
     def _adding(self, wrapped: _FabricModule, last: bool) -> AbstractContextManager[None]:
         """Gradients of a part are added up; only with the last one do devices exchange them."""
@@ -312,6 +332,8 @@ class StageSteps:
             group["lr"] = settings.lr * group["share"] * factor
         for group in self.d_optimiser.param_groups:
             group["lr"] = settings.discriminator_lr * factor
+        if self.critic is not None:
+            self.critic.set_rate(settings.discriminator_lr * factor)
 
 
 def _mean(found: list[dict[str, Tensor]]) -> dict[str, Tensor]:

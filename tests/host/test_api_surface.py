@@ -27,14 +27,15 @@ write_png
 PARTS = """
 Backbone BackboneMismatchError Checkpoint CheckpointError ConfigError Detector Direction Discriminator
 DiscriminatorConfig Edit EqualConv2d EqualLinear Face GanInvError GuidedMethod IRSEBody IRSEConfig Injection
-InputError Inversion InversionMethod LayerwiseLinear LiveBytes Noise OutputError PluginError PublishedEncoder
-PyramidEncoder PyramidEncoderConfig Registry Synthesis UnknownNameError UsageError atomic_write
-backbone_record build_config bundled_models check_backbone check_device check_label chunks composite embed
-find_model fit_array fit_shape fixed_hole free_bytes free_form free_form_batch from_first from_levels kid
-load_backbone load_config load_direction load_directions load_discriminator load_encoder load_weights middle
-named_hole normal normalize_second_moment pass_size pyramid_preset read_checkpoint read_directions read_mask
-read_picture render resize resize_hole run_versions sample_seed sample_seeds sample_z sha256_file sheet
-style_groups to_levels to_tensor to_uint8 write_checkpoint write_directions write_png
+InputError Inversion InversionMethod LayerwiseLinear LiveBytes NoSuchPartError Noise OutputError PluginError
+PublishedEncoder PublishedEncoderConfig PyramidEncoder PyramidEncoderConfig Registry Synthesis
+UnknownNameError UsageError atomic_write backbone_record build_config bundled_models check_backbone
+check_device check_label chunks composite embed erase find_model fit_array fit_shape fixed_hole free_bytes
+free_form free_form_batch from_first from_levels kid load_backbone load_config load_direction load_directions
+load_discriminator load_encoder load_weights middle named_hole normal normalize_second_moment pass_size
+pyramid_preset read_checkpoint read_directions read_mask read_picture render resize resize_hole run_versions
+sample_seed sample_seeds sample_z save_encoder sha256_file sheet shrink shrink_erased style_groups to_levels
+to_tensor to_uint8 write_checkpoint write_directions write_png
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganinv.parts import Backbone, Discriminator, DiscriminatorConfig
+from ganinv.parts import Backbone, Discriminator, DiscriminatorConfig, write_checkpoint
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training import data, entry, settings
 from plugin_ganinpaint.training.edits import Edits
@@ -26,6 +26,20 @@ def discriminator() -> Discriminator:
     torch.manual_seed(1)
     config = DiscriminatorConfig(resolution=16, channel_base=128, channel_max=8)
     return Discriminator(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_pair(tiny_backbone: Any, discriminator: Discriminator) -> Path:
+    """The generator's file, with its discriminator's beside it."""
+    path: Path = tiny_backbone.path
+    write_checkpoint(
+        path.with_name(f"{path.stem}-discriminator.safetensors"),
+        discriminator.state_dict(),
+        kind="discriminator",
+        family="stylegan2",
+        config=discriminator.config.to_json(),
+    )
+    return path
 
 
 @pytest.fixture
@@ -65,12 +79,20 @@ def short() -> Callable[..., settings.TrainConfig]:
 def make_run(backbone: Backbone, discriminator: Discriminator) -> Callable[..., Any]:
     """The run of a stage in a folder, on the tiny generator or another."""
     loop = pytest.importorskip("plugin_ganinpaint.training.loop", reason="needs the extra `train`")
+    from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 
     def make(config: settings.TrainConfig, stage: int, out: Path, generator: Backbone = backbone) -> Any:
         networks = NetworkConfig.for_backbone(generator, preset="tiny")
         fabric = entry.make_fabric(replace(config, accelerator="cpu"))
         return loop.StageRun(
-            fabric, config, stage, generator, discriminator, networks, out, report=lambda line: None
+            fabric,
+            config,
+            DIVERSE_INPAINT.stage(stage),
+            generator,
+            discriminator,
+            networks,
+            out,
+            report=lambda line: None,
         )
 
     return make

@@ -16,6 +16,7 @@ from ganinv.parts import load_backbone, load_config, load_discriminator
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
 from plugin_ganinpaint.training.memory import check_memory
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.settings import TrainConfig
 from plugin_ganinpaint.training.steps import StageSteps
 
@@ -29,7 +30,7 @@ def main(folder: Path) -> None:
         config = load_config(TrainConfig, path)
         fabric = make_fabric(config)
         networks = NetworkConfig.for_backbone(backbone, preset="tiny")
-        stage = int(path.stem[-1])
+        stage = DIVERSE_INPAINT.stage(int(path.stem[-1]))
         run = StageSteps(
             fabric, config, stage, backbone, discriminator, networks, folder, reals=reals, report=print
         )
@@ -45,7 +46,7 @@ def main(folder: Path) -> None:
         }
         torch.save(kept, folder / f"{path.stem}-{fabric.global_rank}.pt")
         run.train_step(0.9)  # what DDP has against a step it tells in the next one
-    check_memory(fabric, config, [1, 2], backbone, discriminator, networks)
+    check_memory(fabric, config, DIVERSE_INPAINT.stages, backbone, discriminator, networks)
     torch.distributed.destroy_process_group()
 
 

@@ -13,10 +13,10 @@ from ganinv.backbones.base import Backbone
 from ganinv.encoders.ir_se import IRSEBody, IRSEConfig
 from ganinv.encoders.pyramid import PyramidEncoder, PyramidEncoderConfig, pyramid_preset
 from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from ganinv.pooling import shrink_erased
 from plugin_ganinpaint.config import NetworkConfig, SkipOptions
 from plugin_ganinpaint.encoder import ErasedEncoder
 from plugin_ganinpaint.mixing import GatedMixing
-from plugin_ganinpaint.pooling import shrink_erased
 from plugin_ganinpaint.skip import SkipEncoder
 
 

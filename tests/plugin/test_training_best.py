@@ -14,7 +14,8 @@ import torch
 from ganinv.parts import Backbone, Discriminator
 from plugin_ganinpaint.losses import FeatureDistance
 from plugin_ganinpaint.training import entry
-from plugin_ganinpaint.training.state import BEST, RESULT, load_state, state_path
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
+from plugin_ganinpaint.training.state import BEST, load_state, state_path
 from plugin_ganinpaint.weights import load_networks
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
@@ -46,7 +47,7 @@ def test_the_best_is_kept_beside_the_last(
     by_kid = {line["images"]: line["probe_kid"] for line in log if "probe_kid" in line}
     assert list(by_kid) == [4, 8, 12, 16, 20, 24]
     images = min(by_kid, key=lambda n: by_kid[n])
-    best, last = (load_networks(tmp_path / name, backbone) for name in (BEST, RESULT))
+    best, last = (load_networks(tmp_path / name, backbone) for name in (BEST, DIVERSE_INPAINT.result))
     assert str(tmp_path / BEST) in result["outputs"]
     assert best.provenance["images"] == images and last.provenance["images"] == 24
     chosen = {"probe_kid": pytest.approx(by_kid[images], abs=1e-6), "images": images, "file": BEST}
@@ -61,7 +62,7 @@ def test_nothing_is_chosen_where_nobody_asks(
 ) -> None:
     entry.fit(short(choose_by=0), backbone, discriminator, tmp_path, stage="1")
     assert not (tmp_path / BEST).exists() and "probe_kid" not in (tmp_path / "log.jsonl").read_text()
-    assert load_networks(tmp_path / RESULT, backbone).provenance["best"] is None
+    assert load_networks(tmp_path / DIVERSE_INPAINT.result, backbone).provenance["best"] is None
 
 
 def test_a_choice_made_otherwise_begins_anew(short: Make, make_run: Make, tmp_path: Path) -> None:

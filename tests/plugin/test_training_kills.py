@@ -14,7 +14,8 @@ import pytest
 from ganinv.errors import CheckpointError
 from ganinv.parts import Backbone, Discriminator
 from plugin_ganinpaint.training import entry
-from plugin_ganinpaint.training.state import LOG, RESULT, state_path
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
+from plugin_ganinpaint.training.state import LOG, state_path
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
 
@@ -61,7 +62,9 @@ def test_a_run_that_saved_nothing_begins_anew(
     assert f"{tmp_path / 'a'} holds a run that has saved no state yet: it begins anew" in lines
     assert not half.exists() and '"images": 400' not in (tmp_path / "a" / LOG).read_text()
     entry.fit(config, backbone, discriminator, tmp_path / "b", stage="1", report=lines.append)
-    assert (tmp_path / "a" / RESULT).read_bytes() == (tmp_path / "b" / RESULT).read_bytes()
+    assert (tmp_path / "a" / DIVERSE_INPAINT.result).read_bytes() == (
+        tmp_path / "b" / DIVERSE_INPAINT.result
+    ).read_bytes()
 
 
 def test_a_finished_stage_is_left_as_it_is(
@@ -69,7 +72,10 @@ def test_a_finished_stage_is_left_as_it_is(
 ) -> None:
     """Resumed, a run that is in stage 2 does not write the weights and sheets of stage 1 again."""
     entry.fit(short(), backbone, discriminator, tmp_path)
-    kept = {path: path.read_bytes() for path in (tmp_path / RESULT, tmp_path / LOG, state_path(tmp_path, 1))}
+    kept = {
+        path: path.read_bytes()
+        for path in (tmp_path / DIVERSE_INPAINT.result, tmp_path / LOG, state_path(tmp_path, 1))
+    }
     result = entry.fit(short(), backbone, discriminator, tmp_path, resume=True)
     assert {k: v["reason"] for k, v in result["stages"].items()} == {"1": "done", "2": "done"}
     assert result["stages"]["1"]["diversity"] > 0

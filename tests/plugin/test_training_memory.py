@@ -14,6 +14,7 @@ from ganinv.errors import ConfigError
 from ganinv.parts import Backbone, Discriminator, LiveBytes
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training import entry
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.state import load_state, state_path
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
@@ -29,7 +30,7 @@ def check(backbone: Backbone, discriminator: Discriminator) -> Callable[..., str
     def checked(config: Any) -> str:
         networks = NetworkConfig.for_backbone(backbone, preset="tiny")
         fabric = entry.make_fabric(replace(config, accelerator="cpu"))
-        return memory.check_memory(fabric, config, [1, 2], backbone, discriminator, networks)
+        return memory.check_memory(fabric, config, DIVERSE_INPAINT.stages, backbone, discriminator, networks)
 
     return checked
 
@@ -55,7 +56,8 @@ def test_the_measure_of_four_pictures_tells_of_a_batch(
     config = wide(short, accumulate=parts)
     networks = NetworkConfig.for_backbone(backbone, preset="tiny")
     fabric = entry.make_fabric(replace(config, accelerator="cpu"))
-    need = memory.measure(fabric, config, stage, backbone, discriminator, networks, limit=1e12)
+    of = DIVERSE_INPAINT.stage(stage)
+    need = memory.measure(fabric, config, of, backbone, discriminator, networks, limit=1e12)
     with LiveBytes() as live:
         run = make_run(config, stage, tmp_path)
         run.train_step(1.0)
@@ -88,7 +90,7 @@ def test_what_cannot_fit_is_refused_with_advice(
 
     def noted(*arguments: Any, **options: Any) -> Any:
         found = real(*arguments, **{**options, "limit": limit})
-        fabric_free[arguments[2]] = found
+        fabric_free[arguments[2].number] = found
         return found
 
     monkeypatch.setattr(memory, "measure", noted)

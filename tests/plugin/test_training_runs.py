@@ -14,6 +14,7 @@ import torch
 from ganinv.errors import CheckpointError, ConfigError, UsageError
 from ganinv.parts import Backbone, Discriminator, load_config
 from plugin_ganinpaint.training import entry, settings
+from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.state import load_state, state_path
 from plugin_ganinpaint.weights import load_networks
 
@@ -29,7 +30,7 @@ def test_both_stages(backbone: Backbone, discriminator: Discriminator, tmp_path:
     lines: list[str] = []
     result = entry.fit(config, backbone, discriminator, tmp_path, reals=reals, report=lines.append)
     assert {k: v["reason"] for k, v in result["stages"].items()} == {"1": "done", "2": "done"}
-    networks = load_networks(tmp_path / entry.RESULT, backbone)
+    networks = load_networks(tmp_path / DIVERSE_INPAINT.result, backbone)
     assert networks.skip is not None
     assert networks.provenance["perceptual"] == "frozen-discriminator-features"
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -68,7 +69,7 @@ def test_start_from_a_weight_file(
 ) -> None:
     config = short()
     entry.fit(config, backbone, discriminator, tmp_path / "a", stage="1")
-    start = str(tmp_path / "a" / entry.RESULT)
+    start = str(tmp_path / "a" / DIVERSE_INPAINT.result)
     result = entry.fit(replace(config, start_from=start), backbone, discriminator, tmp_path / "b", stage="2")
     assert result["stages"]["2"]["reason"] == "done"
     gateless = replace(config, start_from=start, network=settings.NetworkSettings(preset="tiny", gate=False))
@@ -88,7 +89,7 @@ def test_minutes_end_a_stage(
 ) -> None:
     result = entry.fit(short(), backbone, discriminator, tmp_path, stage="1", minutes=1e-6)
     assert result["stages"]["1"]["reason"] == "minutes"
-    assert load_networks(tmp_path / entry.RESULT, backbone).skip is None
+    assert load_networks(tmp_path / DIVERSE_INPAINT.result, backbone).skip is None
 
 
 @pytest.mark.parametrize("name", ["smoke", "portraits-64"])

@@ -100,6 +100,6 @@ def test_broken_states_are_told(tmp_path: Path) -> None:
     path.write_bytes(b"not a state")
     with pytest.raises(CheckpointError, match="is not a training state or is damaged"):
         load_state(path, stage=1)
-    torch.save({"format": "ganinv-training-state-2", "stage": 2}, path)
+    torch.save({"format": "ganinv-training-state-3", "stage": 2}, path)
     with pytest.raises(CheckpointError, match="is a state of stage 2; stage 1 is needed"):
         load_state(path, stage=1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from ganinv.parts import UsageError
+from ganinv.errors import UsageError
 
 
 def erase(image: Tensor, visible: Tensor) -> Tensor:
