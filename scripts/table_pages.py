@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def write_page(shop: Workshop, path: Path) -> Path:
         + _seeds(shop, records)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text(wrapped(lines), encoding="utf-8")
     return path
 
 
@@ -74,7 +75,7 @@ def _head(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
         if row.shared and training:
             users = [r for r in shop.rows.values() if any(a.name == name for a in ancestors(r, shop.rows))]
             without = [r.label for r in shop.rows.values() if r.train and r not in users and not r.shared]
-            but = f" but {', '.join(without)}" if without else ""
+            but = f" but {'; '.join(without)}" if without else ""
             lines[-1] += (
                 f" Not counted is {row.label} ({training['images']:,} pictures, {_minutes(training)} CPU "
                 f"minutes), from which all trained rows begin{but}."
@@ -92,15 +93,15 @@ def _comparison(shop: Workshop, records: Mapping[str, Record], which: str) -> li
     found = {row.name: records[row.name]["evaluations"]["main"] for row in rows if _has(records, row, "main")}
     shown = [row for row in rows if row.name in found]
     lines: list[str] = []
-    for number_of, keys in enumerate((REALISM, FIDELITY)):
+    for part, keys in enumerate((REALISM, FIDELITY)):
         keys = tuple(k for k in keys if any(k in found[r.name]["figures"] for r in shown))
         body = []
         for row in shown:
-            budget = list(budget_of(row, shop.rows, records)) if number_of == 0 else []
+            budget = list(budget_of(row, shop.rows, records)) if part == 0 else []
             body.append([row.label, *budget, *(_cell(row, found, shown, key) for key in keys)])
         head = [
             "",
-            *(["pictures", "CPU minutes"] if number_of == 0 else []),
+            *(["pictures", "CPU minutes"] if part == 0 else []),
             *(FIGURES[key].title for key in keys),
         ]
         lines += [*table(head, body), ""] if body else []
@@ -120,7 +121,18 @@ def _cell(row: Row, found: Mapping[str, Record], shown: Sequence[Row], key: str)
         for r in shown
         if found[r.name]["protocol_sha256"] == comparable and not (r.pasted and key in RAW)
     }
-    return bold(number(figure)) if row.name in best(others, key) else number(figure)
+    return bold(figure_text(figure)) if row.name in best(others, key) else figure_text(figure)
+
+
+def figure_text(figure: Mapping[str, Any] | None) -> str:
+    """ "0.123 (0.110 to 0.135)"; what has no spread at all, such as the diversity of one answer, without."""
+    if (
+        figure is not None
+        and figure["value"] is not None
+        and figure["value"] == figure["low"] == figure["high"]
+    ):
+        return f"{figure['value']:.3g}"
+    return number(figure)
 
 
 def best(figures: Mapping[str, Mapping[str, Any] | None], key: str) -> set[str]:
@@ -194,7 +206,7 @@ def _samples(evaluation: Record) -> str:
 
 
 def _yardsticks(figures: Mapping[str, Any]) -> str:
-    told = [f"{FIGURES[key].title} {number(figures[key])}" for key in
+    told = [f"{FIGURES[key].title} {figure_text(figures[key])}" for key in
             ("kid_generator", "fid_generator", "kid_truth", "fid_truth") if key in figures]  # fmt: skip
     return f"For comparison: {'; '.join(told)}." if told else ""
 
@@ -228,8 +240,8 @@ def _hidden(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
         for row in there:
             told = found[row.name].get(attribute)
             if told:
-                varies = [number(told[key]) for key in ("total_variation", "generator")]
-                rest = [f"{told['floor']:.2f}", number(told["coverage"]), number(told["spread"])]
+                varies = [figure_text(told[key]) for key in ("total_variation", "generator")]
+                rest = [f"{told['floor']:.2f}", figure_text(told["coverage"]), figure_text(told["spread"])]
                 body.append([attribute, row.label, *varies, *rest, str(told["pictures"])])
     head = ["attribute", "", "total variation", "the generator's own samples", "chance", "coverage",
             "spread, 1 is right", "pictures"]  # fmt: skip
@@ -251,7 +263,9 @@ def _groups(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
                 for group in dict.fromkeys(g for e in found.values() for g in e[kind]):
                     figures = {r.name: found[r.name][kind].get(group, {}).get(key) for r in there}
                     top = best(figures, key)
-                    cells = [bold(number(f)) if name in top else number(f) for name, f in figures.items()]
+                    cells = [
+                        bold(figure_text(f)) if name in top else figure_text(f) for name, f in figures.items()
+                    ]
                     count = max(f["count"] for e in found.values() for f in e[kind].get(group, {}).values())
                     body.append([group, str(count), *cells])
             head = [FIGURES[key].title, "pictures", *(row.label for row in there)]
@@ -266,7 +280,7 @@ def _sweep(shop: Workshop, records: Mapping[str, Record], images: Path) -> list[
         names = ["main", *(name for name in row.evaluations if name.startswith("truncation"))]
         kept = records[row.name]["evaluations"]
         points = {kept[name]["truncation"]: kept[name] for name in names if name in kept}
-        body = [[f"{t:g}", *(number(e["figures"].get(k)) for k in SWEEP)] for t, e in points.items()]
+        body = [[f"{t:.1f}", *(figure_text(e["figures"].get(k)) for k in SWEEP)] for t, e in points.items()]
         head = [row.label, *(FIGURES[key].title for key in SWEEP)]
         lines += [*table(head, body)] if body else []
         if len(points) > 1:
@@ -305,7 +319,19 @@ def mean_and_range(values: Sequence[float]) -> str:
     """ "0.12 (0.11 to 0.14)"."""
     if not values:
         return "-"
-    return number({"value": sum(values) / len(values), "low": min(values), "high": max(values)})
+    return figure_text({"value": sum(values) / len(values), "low": min(values), "high": max(values)})
+
+
+def wrapped(lines: Sequence[str]) -> str:
+    """The page: text in lines of at most 140 characters, the rest as it is, no gaps of two lines."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith(("|", "![", "#")):
+            found.append(line)
+        elif line or (found and found[-1]):
+            kept = line.replace(" %", "\u00a0%")  # a number and its unit stay on one line
+            found += textwrap.wrap(kept, 140, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(found).replace("\u00a0%", " %") + "\n"
 
 
 def _of(which: str, shop: Workshop) -> list[Row]:

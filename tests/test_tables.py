@@ -435,7 +435,7 @@ def test_page_has_budgets_and_the_best_in_bold(rows_file: Callable[..., Path], t
     assert "1,050 (600 as codes alone) | 0.2 " in lines["ours, 2"]
     assert "**1.1** (1.0 to 1.5)" in lines["grey"] and "1.2 (1.0 to 1.5)" in lines["ours, 2"]
     assert "pasted" in lines["grey"] and "| none " in lines["grey"]
-    assert "Not counted is the start (1,000 pictures, 0.1 CPU minutes)" in text
+    assert "Not counted is the start (1,000 pictures, 0.1 CPU minutes)" in " ".join(text.split())
     assert "Not measured yet, and left out: ours, 1." in text
     assert (tmp_path / "docs" / "images").exists() is False  # no plot of one truncation
 
@@ -460,7 +460,19 @@ def test_rows_of_another_protocol_are_never_best(rows_file: Callable[..., Path],
     kept["evaluations"]["main"]["figures"]["kid_composite"]["value"] = 0.0
     (shop.keep / "grey.json").write_text(json.dumps(kept))
     text = page_of(shop, tmp_path)
-    assert "**0.0**" not in text and "grey: 20 pictures, 1 sample each, so it takes no part" in text
+    assert "**0.0**" not in text
+    assert "grey: 20 pictures, 1 sample each, so it takes no part" in " ".join(text.split())
+
+
+def test_text_is_wrapped_and_tables_are_not() -> None:
+    from table_pages import figure_text, wrapped
+
+    row = "| " + "x " * 100 + "|"
+    page = wrapped(["# Title", "", "word " * 40, "", "", row])
+    assert [len(line) <= 140 for line in page.splitlines()] == [True] * 5 + [False]
+    assert page.endswith(f"word\n\n{row}\n")
+    assert figure_text({"value": 0.0, "low": 0.0, "high": 0.0}) == "0" and figure_text(None) == "-"
+    assert figure_text({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.50 (0.40 to 0.60)"
 
 
 def test_mean_and_range() -> None:
