@@ -14,7 +14,15 @@ from ganinv.cli.editor import Editor, EditSettings
 from ganinv.cli.existing import left_to_do, photo_results, skip_option
 from ganinv.cli.faces import FaceSettings, photo_option, photo_options
 from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
-from ganinv.cli.options import Finite, json_option, machine_options, out_option
+from ganinv.cli.options import (
+    MACHINE,
+    Finite,
+    json_option,
+    machine_options,
+    out_option,
+    settings_of,
+    taken,
+)
 from ganinv.cli.photos import PhotoSettings
 from ganinv.cli.pictures import PictureSettings, mask_source, picture_options
 from ganinv.cli.run import Report, run_jobs
@@ -68,10 +76,6 @@ def command(
     keep_known: bool,
     feather: int,
     backbone: str | None,
-    device: str,
-    precision: str,
-    chunk: int | None,
-    compiled: bool,
     out: Path,
     as_json: bool,
     align: bool,
@@ -101,8 +105,8 @@ def command(
     if change_only and not paste_back:
         raise UsageError("--change-only says what --paste-back pastes: type both")
     settings = EditSettings(directions, strengths, span, sample, keep_known, feather, change_only)
-    faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
-    photos = PhotoSettings(align, paste_back, blend, faces)
+    photos = PhotoSettings(align, paste_back, blend, settings_of(FaceSettings, asked))
+    running = taken(MACHINE, asked)
     pictures = PictureSettings(**asked)
     jobs = expand_inputs(inputs, [[INVERSION_SUFFIX], PICTURE_SUFFIXES], out)
     made_before = all(job.path.name.endswith(INVERSION_SUFFIX) for job in jobs)
@@ -110,7 +114,6 @@ def command(
     _refuse_overwriting(jobs, out, pictures, sample)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
     options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
-    running = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     options |= {**running, **pictures.to_json()}
     options |= {**photos.to_json(), "change_only": change_only} if align or paste_back else {}
     if skip_existing:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.options import Finite, json_option, machine_options, out_option, seed_option
+from ganinv.cli.options import MACHINE, Finite, json_option, machine_options, out_option, seed_option, taken
 from ganinv.cli.progress import stage_progress
 from ganinv.errors import InputError, UsageError
 
@@ -83,10 +83,6 @@ def command(
     weights: str | None,
     options: tuple[str, ...],
     backbone: str | None,
-    device: str,
-    precision: str,
-    chunk: int | None,
-    compiled: bool,
     beside: tuple[Path, ...],
     fresh: bool,
     out: Path,
@@ -106,11 +102,11 @@ def command(
     from ganinv.evaluation.tables import comparison
 
     _check_installed()
+    running = taken(MACHINE, asked)
     settings = EvaluationSettings(**asked)
     rows = {str(folder): _report_of(folder) for folder in beside}
     if settings.series is None and settings.features is None:
         click.echo("Note: the judge knows portraits only; for other pictures give --features FILE", err=True)
-    running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
     generator = _generator(backbone, weights, **running)
     completer = _completer(method, generator, weights, options)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +12,7 @@ from ganinv.cli import shares
 from ganinv.cli.existing import left_to_do, photo_results, skip_option
 from ganinv.cli.faces import FaceSettings, photo_options
 from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
-from ganinv.cli.options import json_option, machine_options, out_option
+from ganinv.cli.options import MACHINE, json_option, machine_options, out_option, settings_of, taken
 from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -58,10 +57,6 @@ def command(
     ctx: click.Context,
     pictures: tuple[str, ...],
     backbone: str | None,
-    device: str,
-    precision: str,
-    chunk: int | None,
-    compiled: bool,
     feather: int,
     raw: bool,
     skip_existing: bool,
@@ -84,16 +79,12 @@ def command(
     result.
     Under torchrun or srun each process takes its share of the pictures.
     """
-    faces = FaceSettings(**{field.name: asked.pop(field.name) for field in fields(FaceSettings)})
-    photo = PhotoSettings(align, paste_back, blend, faces)
+    photo = PhotoSettings(align, paste_back, blend, settings_of(FaceSettings, asked))
     photo.check()
+    running = taken(MACHINE, asked)
     settings = PictureSettings(**asked)
     jobs = expand_inputs(pictures, [PICTURE_SUFFIXES], out)
-    _, mask_file = mask_source(settings.mask)
-    planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
-    planned += [path for job in jobs for path in _photos(out / job.name, settings.samples)]
-    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
-    running: dict[str, Any] = {"device": device, "precision": precision, "chunk": chunk, "compiled": compiled}
+    _refuse_overwriting(jobs, out, settings, raw)
     options = {**settings.to_json(), "backbone": backbone, **running}
     options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
     share = shares.my_share()
@@ -122,6 +113,13 @@ def command(
     if share.count > 1:
         shares.finish(share, out, REPORT, report.to_json())
     report.finish(ctx)
+
+
+def _refuse_overwriting(jobs: Sequence[Job], out: Path, settings: PictureSettings, raw: bool) -> None:
+    _, mask_file = mask_source(settings.mask)
+    planned = [path for job in jobs for path in _outputs(out / job.name, settings.samples, raw)]
+    planned += [path for job in jobs for path in _photos(out / job.name, settings.samples)]
+    refuse_overwriting([job.path for job in jobs] + ([mask_file] if mask_file else []), planned)
 
 
 def _outputs(stem: Path, samples: int, raw: bool) -> list[Path]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -46,6 +51,16 @@ class Size(click.ParamType):
         if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
             self.fail(f"{value!r} is not of the form HEIGHTxWIDTH, like 384x512.", param, ctx)
         return int(height), int(width)
+
+
+def taken(names: Iterable[str], asked: dict[str, Any]) -> dict[str, Any]:
+    """The parameters `names` of a command, taken out of all that it was `asked`."""
+    return {name: asked.pop(name) for name in names}
+
+
+def settings_of(kind: type[Settings], asked: dict[str, Any]) -> Settings:
+    """A dataclass whose fields are called like parameters of a command, which are taken out of `asked`."""
+    return kind(**taken([field.name for field in fields(kind)], asked))
 
 
 def options(*decorators: Decorator) -> Decorator:
@@ -91,6 +106,8 @@ machine_options = options(
         help="Draw through torch.compile; the first picture waits for the compiler.",
     ),
 )
+MACHINE = ("device", "precision", "chunk", "compiled")
+"""Parameters of `machine_options`."""
 mask_polarity_option = click.option(
     "--mask-polarity",
     type=click.Choice(["erase-white", "keep-white"]),
