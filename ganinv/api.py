@@ -23,6 +23,7 @@ from ganinv import mask_files, masks, sizes
 from ganinv.align.regions import is_region
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
+from ganinv.compositing import composite
 from ganinv.configs import check_call
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
 from ganinv.editing.edits import Direction, Edit
@@ -42,7 +43,7 @@ from ganinv.evaluation.completers import Completer, MethodCompleter, completer_g
 from ganinv.evaluation.runner import evaluate
 from ganinv.evaluation.settings import EvaluationSettings
 from ganinv.guidance import morph, reference_codes
-from ganinv.images import Bools, Bytes, Picture, composite, read_picture, to_tensor, to_uint8, write_png
+from ganinv.images import Bools, Bytes, Picture, read_picture, to_tensor, to_uint8, write_png
 from ganinv.inversion import Inversion, render
 from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.plugins import plugin_reports, registry

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ganinv.decoding import decode
-from ganinv.errors import InputError, UsageError
+from ganinv.errors import InputError
 from ganinv.files import write_bytes
 
 if TYPE_CHECKING:
@@ -107,48 +107,6 @@ def to_levels(images: Tensor) -> Tensor:
 def from_levels(levels: Tensor) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 in [-1, 1], on the same device."""
     return levels.float() / 127.5 - 1
-
-
-def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0) -> Bytes:
-    """The generator's pixels in the hole and the picture's outside it, bit for bit.
-
-    Args:
-        raw, working: uint8 (N, H, W, 3).
-        hole: bool (N, H, W) or (N, H, W, 1).
-        feather: width in pixels of a band inside the hole over which the known colours next to it fade into
-            `raw`. What `working` holds inside the hole is never used.
-
-    Returns:
-        uint8 (N, H, W, 3).
-    """
-    erased = (hole[..., 0] if hole.ndim == 4 else hole).astype(bool)
-    if raw.shape != working.shape or erased.shape != raw.shape[:3]:
-        raise ValueError(f"shapes differ: raw {raw.shape}, working {working.shape}, hole {hole.shape}")
-    if feather < 0:
-        raise UsageError(f"a feather of {feather} pixels is not possible; type --feather 0 or more")
-    result = np.where(erased[..., None], raw, working)
-    reached, colours = ~erased, np.where(erased[..., None], 0, working).astype(np.float64)
-    for step in range(1, feather + 1):  # each ring takes the mean of its neighbours one ring further out
-        weight = _neighbours(reached[..., None].astype(np.float64))
-        ring = erased & ~reached & (weight[..., 0] > 0)
-        if not ring.any():
-            break
-        colours[ring] = (_neighbours(colours * reached[..., None]) / np.maximum(weight, 1))[ring]
-        share = step / (feather + 1)
-        mixed = share * raw[ring] + (1 - share) * colours[ring]
-        result[ring] = np.floor(mixed + 0.5).clip(0, 255).astype(np.uint8)
-        reached = reached | ring
-    return result
-
-
-def _neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sums over the 3 x 3 neighbourhood, of (N, H, W, C), zeros outside."""
-    for axis in (1, 2):
-        spread = [(0, 0)] * 4
-        spread[axis] = (1, 1)
-        wide = np.pad(values, spread).swapaxes(0, axis)
-        values = (wide[:-2] + wide[1:-1] + wide[2:]).swapaxes(0, axis)
-    return values
 
 
 def write_png(path: str | Path, pixels: Bytes) -> Path:

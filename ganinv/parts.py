@@ -15,6 +15,7 @@ from ganinv.backbones.loading import (
 )
 from ganinv.backbones.running import LiveBytes, chunks, free_bytes, pass_size
 from ganinv.checkpoints import Checkpoint, load_weights, read_checkpoint, sha256_file, write_checkpoint
+from ganinv.compositing import composite
 from ganinv.configs import build_config, load_config
 from ganinv.editing.directions import load_direction, load_directions
 from ganinv.editing.edits import Direction, Edit
@@ -45,7 +46,6 @@ from ganinv.errors import (
 from ganinv.evaluation.completers import Completer, Completion
 from ganinv.files import atomic_write
 from ganinv.images import (
-    composite,
     from_levels,
     read_picture,
     sheet,

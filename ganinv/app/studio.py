@@ -19,6 +19,7 @@ from ganinv.align.geometry import face_quad, preset
 from ganinv.align.regions import PARTS
 from ganinv.app.limits import Deadline, Limits
 from ganinv.app.work import SHAPES, Filling, Frame, Work, middle_frame
+from ganinv.compositing import composite
 from ganinv.editing.directions import apply_edits, load_directions
 from ganinv.editing.edits import Edit
 from ganinv.errors import GanInvError, InputError, UnknownNameError, UsageError
@@ -247,7 +248,7 @@ class Studio:
     def _pasted(work: Work, drawn: Bytes) -> Bytes:
         if not work.crop_hole.any():
             return drawn
-        return images.composite(drawn[None], work.crop[None], work.crop_hole[None])[0]
+        return composite(drawn[None], work.crop[None], work.crop_hole[None])[0]
 
     # ------------------------------------------------------------------------------------------ editing
 

@@ -22,6 +22,7 @@ from ganinv.cli.options import (
     out_option,
     settings_of,
     taken,
+    tones_option,
 )
 from ganinv.cli.photos import PhotoSettings
 from ganinv.cli.pictures import PictureSettings, mask_source, picture_options
@@ -50,6 +51,7 @@ _LONGEST_STRIP = 99
 @click.option(
     "--feather", type=click.IntRange(min=0), default=0, show_default=True, help="For --keep-known, in pixels."
 )
+@tones_option
 @click.option(
     "--backbone", help="Name or file; default: the inversion's own; for pictures as in 'ganinv invert'."
 )
@@ -75,6 +77,7 @@ def command(
     sample: int | None,
     keep_known: bool,
     feather: int,
+    tones: bool,
     backbone: str | None,
     out: Path,
     as_json: bool,
@@ -102,9 +105,11 @@ def command(
         )
     if feather and not keep_known:
         raise UsageError("--feather blends the known pixels that --keep-known pastes back: type both")
+    if not (tones or keep_known):
+        raise UsageError("--no-tones is for the known pixels that --keep-known pastes back: type both")
     if change_only and not paste_back:
         raise UsageError("--change-only says what --paste-back pastes: type both")
-    settings = EditSettings(directions, strengths, span, sample, keep_known, feather, change_only)
+    settings = EditSettings(directions, strengths, span, sample, keep_known, feather, tones, change_only)
     photos = PhotoSettings(align, paste_back, blend, settings_of(FaceSettings, asked))
     running = taken(MACHINE, asked)
     pictures = PictureSettings(**asked)
@@ -113,7 +118,8 @@ def command(
     photos.check(made_before=made_before)
     _refuse_overwriting(jobs, out, pictures, sample)
     options = {"directions": list(directions), "strengths": list(strengths), "strip": strip, "sample": sample}
-    options |= {"keep_known": keep_known, "feather": feather, "backbone": backbone, "out": str(out)}
+    options |= {"keep_known": keep_known, "feather": feather, "tones": tones, "backbone": backbone}
+    options["out"] = str(out)
     options |= {**running, **pictures.to_json()}
     options |= {**photos.to_json(), "change_only": change_only} if align or paste_back else {}
     if skip_existing:

@@ -42,6 +42,7 @@ class EditSettings:
     sample: int | None
     keep_known: bool
     feather: int
+    tones: bool
     change_only: bool
 
     def sample_names(self, name: str, pictures: int, samples: int) -> list[str]:
@@ -196,7 +197,8 @@ class Editor:
         count = inversion.samples
         working = np.repeat(inversion.working.permute(0, 2, 3, 1).cpu().numpy(), count, axis=0)
         hole = np.repeat(inversion.hole[:, 0].bool().cpu().numpy(), count, axis=0)
-        return composite(drawn, working, hole, self.settings.feather)[:, rows, columns]
+        pasted = composite(drawn, working, hole, self.settings.feather, tones=self.settings.tones)
+        return pasted[:, rows, columns]
 
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganinv.cli.options import MACHINE, Finite, json_option, machine_options, out_option, seed_option, taken
+from ganinv.cli.options import (
+    MACHINE,
+    Finite,
+    json_option,
+    machine_options,
+    out_option,
+    seed_option,
+    taken,
+    tones_option,
+)
 from ganinv.cli.progress import stage_progress
 from ganinv.errors import InputError, UsageError
 
@@ -49,6 +58,8 @@ _NEEDED = ("torchmetrics", "sklearn", "matplotlib", "markdown")
 @click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Per picture.")
 @seed_option("Of all randomness.")
 @click.option("--truncation", type=Finite(0, 1), default=1.0, show_default=True, help="Of random codes.")
+@tones_option
+@click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help="Of composites.")
 @click.option(
     "--features",
     metavar="FILE",

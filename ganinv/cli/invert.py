@@ -12,7 +12,15 @@ from ganinv.cli import shares
 from ganinv.cli.existing import left_to_do, photo_results, skip_option
 from ganinv.cli.faces import FaceSettings, photo_options
 from ganinv.cli.inputs import INVERSION_SUFFIX, PICTURE_SUFFIXES, Job, expand_inputs, refuse_overwriting
-from ganinv.cli.options import MACHINE, json_option, machine_options, out_option, settings_of, taken
+from ganinv.cli.options import (
+    MACHINE,
+    json_option,
+    machine_options,
+    out_option,
+    settings_of,
+    taken,
+    tones_option,
+)
 from ganinv.cli.photos import SIDECAR_SUFFIX, PhotoSettings, alignment, open_faces, paste_photos
 from ganinv.cli.pictures import (
     PictureSettings,
@@ -47,6 +55,7 @@ _FEATHER = "Width in pixels of a soft edge inside the hole."
 @backbone_option
 @machine_options
 @click.option("--feather", type=click.IntRange(min=0), default=0, show_default=True, help=_FEATHER)
+@tones_option
 @photo_options
 @click.option("--raw", is_flag=True, help="Also write NAME-00-raw.png, ...: all pixels by the generator.")
 @skip_option
@@ -58,6 +67,7 @@ def command(
     pictures: tuple[str, ...],
     backbone: str | None,
     feather: int,
+    tones: bool,
     raw: bool,
     skip_existing: bool,
     out: Path,
@@ -86,7 +96,13 @@ def command(
     jobs = expand_inputs(pictures, [PICTURE_SUFFIXES], out)
     _refuse_overwriting(jobs, out, settings, raw)
     options = {**settings.to_json(), "backbone": backbone, **running}
-    options |= {"feather": feather, "raw": raw, "out": str(out), **(photo.to_json() if align else {})}
+    options |= {
+        "feather": feather,
+        "tones": tones,
+        "raw": raw,
+        "out": str(out),
+        **(photo.to_json() if align else {}),
+    }
     share = shares.my_share()
     jobs = share.of(jobs)
     if skip_existing:
@@ -169,10 +185,11 @@ def _invert_photo(
         made = _made(face.job, face.opened, method, settings, report, out, alignment=kept)
         written += made.write()
         hole = face.opened.hole[0, 0].bool().numpy()[..., None]
+        filled = made.pasted(tones=False)  # pasting moves tones by the photo's own pixels
         for index, changed in enumerate(samples):
             # around the hole the generator's own picture tells how its tones differ from the photo's
-            surround = np.where(hole, made.completed[index], made.drawn[index])
-            changed[face.index] = Result(made.completed[index], surround, whole=not hole.any())
+            surround = np.where(hole, filled[index], made.drawn[index])
+            changed[face.index] = Result(filled[index], surround, whole=not hole.any())
     pasted: list[Path] = []
     if photo.paste_back:
         stems = _photos(out / job.name, settings.samples)
@@ -182,15 +199,28 @@ def _invert_photo(
 
 
 class Made(NamedTuple):
-    """What was made of one opened picture: its files in the order of `_outputs`, the inversion, completions
-    and the generator's pictures, uint8 (K, H, W, 3).
+    """What was made of one opened picture: its files in the order of `_outputs`, the inversion and the
+    generator's pictures, uint8 (K, H, W, 3); how known pixels are pasted.
     """
 
     paths: list[Path]
     opened: OpenedPicture
     inversion: Inversion
-    completed: np.ndarray
     drawn: np.ndarray
+    feather: int
+    tones: bool
+
+    def pasted(self, *, tones: bool) -> np.ndarray:
+        """Completions, uint8 (K, H, W, 3); without a hole the answer is the generator's picture."""
+        import numpy as np
+
+        from ganinv.api import composite
+
+        hole = np.repeat(self.opened.hole[0].bool().numpy(), len(self.drawn), axis=0)  # (K, H, W)
+        if not hole.any():
+            return self.drawn
+        working = np.repeat(self.opened.working, len(self.drawn), axis=0)
+        return composite(self.drawn, working, hole, self.feather, tones=tones)
 
     def write(self) -> list[Path]:
         """Writes the files; returns them."""
@@ -202,15 +232,16 @@ class Made(NamedTuple):
         working, hole, count = self.opened.working[0], self.opened.hole[0, 0].bool().numpy(), len(self.drawn)
         part = middle(len(working), self.opened.content)
         kinds = (len(self.paths) - len(_OTHER_ENDS)) // count  # completions, and with --raw the generator's
+        completed = self.pasted(tones=self.tones)
         pictures: list[np.ndarray] = []
         for index in range(count):
-            pictures += [self.completed[index], self.drawn[index]][:kinds]
+            pictures += [completed[index], self.drawn[index]][:kinds]
         pictures += [working, np.where(hole, np.uint8(255), np.uint8(0))]
         *picture_paths, inversion_path, sheet_path = self.paths
         for path, pixels in zip(picture_paths, pictures, strict=True):
             write_png(path, pixels[part])
         self.inversion.save(inversion_path)
-        tiles = [working, *([erased_picture(self.opened)] if hole.any() else []), *self.completed]
+        tiles = [working, *([erased_picture(self.opened)] if hole.any() else []), *completed]
         write_png(sheet_path, _sheet([tile[part] for tile in tiles]))
         return self.paths
 
@@ -225,21 +256,15 @@ def _made(
     **kept: Any,
 ) -> Made:
     """Inverts one picture; `kept` goes into the inversion's options."""
-    import numpy as np
+    from ganinv.api import to_uint8
 
-    from ganinv.api import composite, to_uint8
-
-    extra = {key: report.options[key] for key in ("precision", "feather")} | kept
+    extra = {key: report.options[key] for key in ("precision", "feather", "tones")} | kept
     inversion = invert_opened(method, opened, settings, report, **extra)
     images = method.render(inversion)[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
-    drawn = to_uint8(images)
-    hole = np.repeat(opened.hole[0].bool().numpy(), len(drawn), axis=0)  # (K, H, W)
-    working = np.repeat(opened.working, len(drawn), axis=0)
-    # without a hole there is nothing to paste: the answer is the generator's picture
-    completed = composite(drawn, working, hole, report.options["feather"]) if hole.any() else drawn
     paths = _outputs(out / job.name, settings.samples, bool(report.options["raw"]))
-    return Made(paths, opened, inversion, completed, drawn)
+    feather, tones = report.options["feather"], report.options["tones"]
+    return Made(paths, opened, inversion, to_uint8(images), feather, tones)
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

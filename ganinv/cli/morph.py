@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganinv.cli.inputs import INVERSION_SUFFIX, refuse_overwriting, result_name
-from ganinv.cli.options import json_option, machine_options, out_option
+from ganinv.cli.options import json_option, machine_options, out_option, tones_option
 from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _FRAME_MS = 80
     "--steps", type=click.IntRange(2, _MOST_STEPS), default=7, show_default=True, help="Ends included."
 )
 @click.option("--raw", is_flag=True, help="All pixels by the generator; known ones are not pasted.")
+@tones_option
 @click.option("--backbone", help="Name or file; default: the inversion's own.")
 @machine_options
 @out_option
@@ -47,6 +48,7 @@ def command(
     end: int | None,
     steps: int,
     raw: bool,
+    tones: bool,
     backbone: str | None,
     device: str,
     precision: str,
@@ -83,11 +85,11 @@ def command(
     between = morph(*ends, steps)
     if not raw and not same_picture(*ends):
         click.echo("Note: these are not of one picture and hole: no known pixels are pasted", err=True)
-    frames = _frames(render(between, generator), between, raw)
+    frames = _frames(render(between, generator), between, raw, tones)
     written = _write(frames, between, paths)
     if as_json:
-        options = {"from": start, "to": target, "steps": steps, "raw": raw, "backbone": backbone}
-        options |= {**running, "out": str(out)}
+        options: dict[str, Any] = {"from": start, "to": target, "steps": steps, "raw": raw, "tones": tones}
+        options |= {"backbone": backbone, **running, "out": str(out)}
         result = {"outputs": list(map(str, written)), "inputs": list(map(str, inputs)), "options": options}
         click.echo(json.dumps({**result, "failures": []}, indent=2))
     else:
@@ -100,7 +102,7 @@ def _outputs(stem: Path, steps: int) -> list[Path]:
     return [stem.with_name(stem.name + end) for end in ends]
 
 
-def _frames(drawn: Tensor, inversion: Inversion, raw: bool) -> np.ndarray:
+def _frames(drawn: Tensor, inversion: Inversion, raw: bool, tones: bool) -> np.ndarray:
     """uint8 (steps, h, w, 3), without what lies around the picture."""
     import numpy as np
 
@@ -112,7 +114,7 @@ def _frames(drawn: Tensor, inversion: Inversion, raw: bool) -> np.ndarray:
     hole = np.repeat(inversion.hole[:, 0].bool().numpy(), len(pixels), axis=0)
     if not raw and hole.any():
         working = np.repeat(inversion.working.permute(0, 2, 3, 1).numpy(), len(pixels), axis=0)
-        pixels = composite(pixels, working, hole)
+        pixels = composite(pixels, working, hole, tones=tones)
     return pixels[:, rows, columns]
 
 

@@ -108,6 +108,12 @@ machine_options = options(
 )
 MACHINE = ("device", "precision", "chunk", "compiled")
 """Parameters of `machine_options`."""
+tones_option = click.option(
+    "--tones/--no-tones",
+    default=True,
+    show_default=True,
+    help="Move the hole's tones to meet the known pixels; --no-tones pastes the generator's as they are.",
+)
 mask_polarity_option = click.option(
     "--mask-polarity",
     type=click.Choice(["erase-white", "keep-white"]),

@@ -17,7 +17,7 @@ from ganinv.metrics import bootstrap, calibration, readings, separability
 DEFINITIONS = {
     "pictures": "every picture is rounded to 8 bits before it is looked at, as a file would be",
     "raw": "the generator's whole picture, before known pixels are pasted",
-    "composite": "the raw output in the hole, the true pixels elsewhere, no feather",
+    "composite": "the raw output in the hole, see tones and feather; the true pixels elsewhere",
     "codes": "random codes differ between pictures: sample i of picture p by SHA-256 of (seed, p, i)",
     "generator's samples": "untruncated, as many as pictures, constant noise",
     "KID": "cubic polynomial kernel, unbiased; all samples; pairs of samples of one picture left out",
@@ -58,7 +58,15 @@ def protocol(bench: Bench) -> dict[str, Any]:
     """What two evaluations must share for their figures to compare."""
     settings, tools = bench.settings, bench.instruments
     kept = settings.to_json()
-    for key in ("truncation", "calibrate", "calibration_count", "calibration_samples", "features"):
+    for key in (
+        "truncation",
+        "tones",
+        "feather",
+        "calibrate",
+        "calibration_count",
+        "calibration_samples",
+        "features",
+    ):
         kept.pop(key)
     return {
         **kept,
@@ -95,6 +103,8 @@ def card(bench: Bench, measured: Arrays) -> dict[str, Any]:
         "protocol": known,
         "method": bench.completer.to_json(),
         "truncation": settings.truncation,
+        "tones": settings.tones,
+        "feather": settings.feather,
         "backbone": backbone_record(bench.backbone),
         "calibration": {
             "attributes": list(settings.calibrate),

@@ -16,9 +16,9 @@ from ganinv.backbones.base import Backbone
 from ganinv.editing.edits import Edit
 from ganinv.evaluation.completers import Completer
 from ganinv.evaluation.parts import Arrays
-from ganinv.evaluation.pictures import HoleSet, Pictures, as_tensors, digest
+from ganinv.evaluation.pictures import HoleSet, Pictures, as_tensors, completed, digest
 from ganinv.evaluation.settings import EvaluationSettings
-from ganinv.images import composite, to_tensor, to_uint8
+from ganinv.images import to_tensor, to_uint8
 from ganinv.inversion import Inversion, render
 from ganinv.metrics import perceptual, pixels
 from ganinv.metrics.features import FeatureNetwork, to_side
@@ -78,8 +78,7 @@ def measure_picture(bench: Bench, index: int) -> Arrays:
     )
     seconds = time.perf_counter() - start
     raw = to_uint8(done.raw)  # as files hold them, like every picture here
-    count = len(raw)
-    pasted = composite(raw, np.repeat(picture[None], count, 0), np.repeat(hole[None], count, 0))
+    pasted = completed(settings, raw, picture, hole)
     found: dict[str, object] = {
         "index": index,
         "family": bench.holes.family(index),

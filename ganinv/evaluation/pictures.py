@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganinv.compositing import composite
 from ganinv.errors import InputError
 from ganinv.evaluation.settings import EvaluationSettings, mask_name
 from ganinv.images import EXTENSIONS, read_picture, to_tensor
@@ -141,6 +142,14 @@ def digest(array: np.ndarray) -> np.ndarray:
     """SHA-256 of an array's bytes, uint8 [32]."""
     data = np.ascontiguousarray(array).tobytes()
     return np.frombuffer(hashlib.sha256(data).digest(), np.uint8).copy()
+
+
+def completed(
+    settings: EvaluationSettings, raw: np.ndarray, picture: np.ndarray, hole: np.ndarray
+) -> np.ndarray:
+    """Composites uint8 (K, R, R, 3) of raw outputs of one picture (R, R, 3) with its hole (R, R)."""
+    pictures, holes = (np.repeat(each[None], len(raw), 0) for each in (picture, hole))
+    return composite(raw, pictures, holes, settings.feather, tones=settings.tones)
 
 
 def as_tensors(picture: np.ndarray, hole: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,10 @@ class EvaluationSettings:
     """Of holes, codes and resampling."""
     truncation: float = 1.0
     """Of the random codes."""
+    tones: bool = True
+    """Composites: tones in the hole are moved to meet the known pixels."""
+    feather: int = 0
+    """Composites: width in pixels of a soft edge inside the hole."""
     features: str | None = None
     """TorchScript file of the network for FID, KID and P-/U-IDS; None = the judge."""
     edits: int = 200
@@ -47,7 +51,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         check_numbers(self, counts=("count", "samples", "calibration_count", "replicates"))
-        check_numbers(self, weights=("edits", "strength"))
+        check_numbers(self, weights=("edits", "strength", "feather"))
         if self.calibration_samples < 2:
             raise UsageError(
                 f"{self.calibration_samples} calibration samples say nothing of spread; give 2 or more"

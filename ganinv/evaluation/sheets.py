@@ -8,8 +8,8 @@ import numpy as np
 
 from ganinv.evaluation.hidden import filled, sweep
 from ganinv.evaluation.measure import Bench
-from ganinv.evaluation.pictures import as_tensors
-from ganinv.images import composite, sheet, to_uint8, write_png
+from ganinv.evaluation.pictures import as_tensors, completed
+from ganinv.images import sheet, to_uint8, write_png
 from ganinv.sampling import sample_seed
 from ganinv.sizes import resize
 
@@ -48,7 +48,7 @@ def _row(bench: Bench, index: int) -> list[np.ndarray]:
         truncation=settings.truncation,
     )
     raw = to_uint8(done.raw)
-    pasted = composite(raw, np.repeat(picture[None], len(raw), 0), np.repeat(hole[None], len(raw), 0))
+    pasted = completed(settings, raw, picture, hole)
     return [picture, _erased(picture, hole), *pasted[:_MOST]]
 
 

@@ -160,6 +160,12 @@ def test_options_of_pictures_are_said_to_do_nothing(bench: Any, made: Path) -> N
     assert "only for pictures" not in bench.edit(made, *AGE).stderr
 
 
+def test_tones_need_known_pixels(bench: Any, made: Path) -> None:
+    result = bench.edit(made, *AGE, "--no-tones")
+    assert result.exit_code == 2
+    assert "--no-tones is for the known pixels that --keep-known pastes back" in result.stderr
+
+
 def test_feather_needs_known_pixels(bench: Any, made: Path) -> None:
     result = bench.edit(made, *AGE, "--feather", 3)
     assert result.exit_code == 2 and "that --keep-known pastes back" in result.stderr

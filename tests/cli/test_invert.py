@@ -23,7 +23,8 @@ def names(folder: Path) -> list[str]:
 
 def test_writes_what_the_names_promise(bench: Any) -> None:
     picture = bench.picture("me.png", (48, 48))
-    result = bench.invert(picture, "--mask", "half-left", "--samples", 3, "--seed", 5, "--raw")
+    asked = ("--mask", "half-left", "--samples", 3, "--seed", 5, "--raw", "--no-tones")
+    result = bench.invert(picture, *asked)
     assert result.exit_code == 0, result.stderr
     out = bench.folder / "out"
     samples = [f"me-0{i}{kind}.png" for i in range(3) for kind in ("", "-raw")]
@@ -44,6 +45,21 @@ def test_writes_what_the_names_promise(bench: Any) -> None:
     assert inversion.options["mask"] == "half-left"
     assert bench.pixels(out / "me-sheet.png").shape[1] > 5 * 128
     assert "me-sheet.png" in result.stdout
+
+
+def test_tones_in_the_hole_meet_the_known_pixels(bench: Any) -> None:
+    """Unless told otherwise; known pixels are the picture's either way."""
+    picture = bench.picture("me.png", (48, 48))
+    found = {}
+    for out, more in (("met", ()), ("hard", ("--no-tones",))):
+        arguments = ("--mask", "half-left", "--samples", 1, "--out", out)
+        assert bench.run("invert", picture, *bench.tiny, *arguments, *more).exit_code == 0
+        found[out] = bench.pixels(Path(out) / "me-00.png").astype(int)
+    edge = SIZE // 2
+    assert np.array_equal(found["met"][:, edge:], found["hard"][:, edge:])
+    step = {name: np.abs(p[:, edge - 1] - p[:, edge]).mean() for name, p in found.items()}
+    assert step["met"] != step["hard"]
+    assert Inversion.load(Path("hard/me.inversion.safetensors")).options["tones"] is False
 
 
 def test_same_seed_same_bytes_in_another_folder(bench: Any) -> None:

@@ -1,20 +1,13 @@
-"""Pixels and tensors, composites and sheets."""
+"""Pixels and tensors, and sheets."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from ganinv.errors import UsageError
-from ganinv.images import composite, sheet, to_tensor, to_uint8
-
-few = settings(max_examples=25, deadline=None)
+from ganinv.images import sheet, to_tensor, to_uint8
 
 
 def noise(*shape: int, seed: int = 0) -> Any:
@@ -39,40 +32,6 @@ def test_read_only_pixels_are_taken() -> None:
     pixels = noise(2, 2, 3)
     pixels.flags.writeable = False
     assert to_tensor(pixels).shape == (1, 3, 2, 2)
-
-
-# ---- composite
-
-
-@given(
-    raw=hnp.arrays(np.uint8, (1, 6, 6, 3)),
-    working=hnp.arrays(np.uint8, (1, 6, 6, 3)),
-    hole=hnp.arrays(np.bool_, (1, 6, 6)),
-    feather=st.integers(0, 4),
-)
-@few
-def test_known_pixels_are_kept_bit_for_bit(raw: Any, working: Any, hole: Any, feather: int) -> None:
-    result = composite(raw, working, hole, feather)
-    assert np.array_equal(result[~hole], working[~hole])
-    hidden = np.where(hole[..., None], 255 - working, working)
-    assert np.array_equal(composite(raw, hidden, hole, feather), result)  # erased pixels have no say
-    if feather == 0 or hole.all():
-        assert np.array_equal(result[hole], raw[hole])
-
-
-def test_feather_fades_inside_the_hole_only() -> None:
-    raw, working = np.full((1, 4, 8, 3), 200, np.uint8), np.zeros((1, 4, 8, 3), np.uint8)
-    hole = np.zeros((1, 4, 8, 1), bool)
-    hole[:, :, 4:] = True
-    assert composite(raw, working, hole, 2)[0, 1, :, 0].tolist() == [0, 0, 0, 0, 67, 133, 200, 200]
-    assert composite(raw, working, hole, 99)[0, 1, 7, 0] < 200
-
-
-def test_composite_of_a_wrong_shape_and_feather() -> None:
-    with pytest.raises(ValueError, match="shapes differ"):
-        composite(noise(1, 4, 4, 3), noise(1, 4, 5, 3), np.zeros((1, 4, 4), bool))
-    with pytest.raises(UsageError, match="a feather of -1 pixels"):
-        composite(noise(1, 4, 4, 3), noise(1, 4, 4, 3), np.zeros((1, 4, 4), bool), -1)
 
 
 def test_sheet() -> None:

@@ -1,0 +1,113 @@
+"""Completions: the generator's pixels in the hole, the picture's outside it, and tones that meet.
+
+A generator's picture is nowhere quite the picture it was asked for: a background is a little greener, skin a
+little darker. Known pixels tell by how much. That difference is carried on into the hole as a membrane, which
+is smooth inside and fixed at the edge (Perez et al., "Poisson Image Editing", 2003: the gradients in the hole
+stay the generator's). docs/method.md has what it changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from ganinv.errors import UsageError
+from ganinv.images import Bools, Bytes
+
+_SWEEPS = 12
+"""Smoothing steps at each size; the next smaller size has done the rest."""
+
+
+def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0, *, tones: bool = True) -> Bytes:
+    """The generator's pixels in the hole and the picture's outside it, bit for bit.
+
+    Args:
+        raw, working: uint8 (N, H, W, 3).
+        hole: bool (N, H, W) or (N, H, W, 1).
+        feather: width in pixels of a band inside the hole over which the known colours next to it fade into
+            the filling. What `working` holds inside the hole is never used.
+        tones: move the filling's tones to meet the known pixels; False: `raw` as it is.
+
+    Returns:
+        uint8 (N, H, W, 3).
+    """
+    erased = (hole[..., 0] if hole.ndim == 4 else hole).astype(bool)
+    if raw.shape != working.shape or erased.shape != raw.shape[:3]:
+        raise ValueError(f"shapes differ: raw {raw.shape}, working {working.shape}, hole {hole.shape}")
+    if feather < 0:
+        raise UsageError(f"a feather of {feather} pixels is not possible; type --feather 0 or more")
+    if tones:
+        raw = matched(raw, working, erased)
+    result = np.where(erased[..., None], raw, working)
+    reached, colours = ~erased, np.where(erased[..., None], 0, working).astype(np.float64)
+    for step in range(1, feather + 1):  # each ring takes the mean of its neighbours one ring further out
+        weight = _neighbours(reached[..., None].astype(np.float64))
+        ring = erased & ~reached & (weight[..., 0] > 0)
+        if not ring.any():
+            break
+        colours[ring] = (_neighbours(colours * reached[..., None]) / np.maximum(weight, 1))[ring]
+        share = step / (feather + 1)
+        mixed = share * raw[ring] + (1 - share) * colours[ring]
+        result[ring] = np.floor(mixed + 0.5).clip(0, 255).astype(np.uint8)
+        reached = reached | ring
+    return result
+
+
+def _neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums over the 3 x 3 neighbourhood, of (N, H, W, C), zeros outside."""
+    for axis in (1, 2):
+        spread = [(0, 0)] * 4
+        spread[axis] = (1, 1)
+        wide = np.pad(values, spread).swapaxes(0, axis)
+        values = (wide[:-2] + wide[1:-1] + wide[2:]).swapaxes(0, axis)
+    return values
+
+
+def matched(raw: Bytes, working: Bytes, hole: Bools) -> Bytes:
+    """The generator's pictures, their tones in the hole moved to meet the known pixels.
+
+    Args:
+        raw, working: uint8 (N, H, W, 3). What `working` holds inside the hole is never used.
+        hole: bool (N, H, W).
+
+    Returns:
+        uint8 (N, H, W, 3); as `raw` where everything, or nothing, is erased.
+    """
+    if hole.all() or not hole.any():
+        return raw
+    known = torch.from_numpy(~hole)[:, None].float()  # (N, 1, H, W)
+    drawn = torch.from_numpy(raw.astype(np.float32)).permute(0, 3, 1, 2)
+    wanted = torch.from_numpy(working.astype(np.float32)).permute(0, 3, 1, 2)
+    offset = membrane((wanted - drawn) * known, known)
+    moved = (drawn + offset).add_(0.5).floor_().clamp_(0, 255).permute(0, 2, 3, 1)
+    return np.where(hole[..., None], moved.numpy().astype(np.uint8), raw)
+
+
+def membrane(values: Tensor, known: Tensor) -> Tensor:
+    """Values at known pixels, carried on smoothly to all others: nearly the solution of Laplace's equation
+    with a free picture border, found from small sizes to large ones.
+
+    Args:
+        values: float32 (N, C, H, W), 0 where not known. known: (N, 1, H, W), 1 = known, else 0.
+
+    Returns:
+        (N, C, H, W), `values` at known pixels; 0 for a picture of which nothing is known.
+    """
+    height, width = known.shape[2:]
+    start = torch.zeros_like(values)
+    if max(height, width) > 1:
+        odd = (0, width % 2, 0, height % 2)
+        weight = avg_pool2d(pad(known, odd), 2)
+        small = avg_pool2d(pad(values, odd), 2) / weight.clamp_min(0.25)
+        below = membrane(small * (weight > 0), (weight > 0).float())
+        start = interpolate(below, scale_factor=2, mode="nearest")[:, :, :height, :width]
+    found = torch.where(known > 0, values, start)
+    for _ in range(_SWEEPS if max(height, width) > 1 else 0):
+        around = pad(found, (1, 1, 1, 1), mode="replicate")
+        rows = around[:, :, :-2, 1:-1] + around[:, :, 2:, 1:-1]
+        columns = around[:, :, 1:-1, :-2] + around[:, :, 1:-1, 2:]
+        found = torch.where(known > 0, values, (rows + columns) / 4)
+    return found
