@@ -17,8 +17,9 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from ganinv.errors import UsageError
 from ganinv.images import Bools, Bytes
 
-_SWEEPS = 12
-"""Smoothing steps at each size; the next smaller size has done the rest."""
+_SMALL = 64
+_SWEEPS, _SWEEPS_LARGE = 12, 4
+"""Smoothing steps at sizes up to `_SMALL` px and above; the next smaller size has done the rest."""
 
 
 def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0, *, tones: bool = True) -> Bytes:
@@ -97,15 +98,17 @@ def membrane(values: Tensor, known: Tensor) -> Tensor:
         (N, C, H, W), `values` at known pixels; 0 for a picture of which nothing is known.
     """
     height, width = known.shape[2:]
-    start = torch.zeros_like(values)
-    if max(height, width) > 1:
+    side, start = max(height, width), torch.zeros_like(values)
+    if side > 1:
         odd = (0, width % 2, 0, height % 2)
         weight = avg_pool2d(pad(known, odd), 2)
         small = avg_pool2d(pad(values, odd), 2) / weight.clamp_min(0.25)
         below = membrane(small * (weight > 0), (weight > 0).float())
-        start = interpolate(below, scale_factor=2, mode="nearest")[:, :, :height, :width]
+        mode = "nearest" if side <= _SMALL else "bilinear"  # few steps would leave blocks
+        start = interpolate(below, scale_factor=2, mode=mode)[:, :, :height, :width]
     found = torch.where(known > 0, values, start)
-    for _ in range(_SWEEPS if max(height, width) > 1 else 0):
+    steps = _SWEEPS if side <= _SMALL else _SWEEPS_LARGE
+    for _ in range(steps if side > 1 else 0):
         around = pad(found, (1, 1, 1, 1), mode="replicate")
         rows = around[:, :, :-2, 1:-1] + around[:, :, 2:, 1:-1]
         columns = around[:, :, 1:-1, :-2] + around[:, :, 1:-1, 2:]

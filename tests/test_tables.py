@@ -105,7 +105,9 @@ def test_evaluations_of_shipped_rows_are_settings_of_evaluate() -> None:
     }
     assert settings["ours-2", "main"].calibrate == ["smile", "glasses", "beard"]
     assert settings["ours-2-s1", "main"].calibrate == () and ("ours-2-s1", "families") not in settings
-    assert settings["optimize", "main"].count == 100 and settings["ours-2", "truncation-0.5"].truncation == 0.5
+    assert (
+        settings["optimize", "main"].count == 100 and settings["ours-2", "truncation-0.5"].truncation == 0.5
+    )
 
 
 def test_scale_and_count(rows_file: Callable[..., Path]) -> None:
