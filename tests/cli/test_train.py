@@ -62,7 +62,7 @@ def test_both_stages_then_resume(tiny: Path, tmp_path: Path) -> None:
         (
             ["--config", "smokey"],
             2,
-            "no configuration 'smokey': give a YAML file, or one of comod-portraits-64, e4e-portraits-64, portraits-64",
+            "no configuration 'smokey': give a YAML file, or one of comod-portraits-64, e4e-portraits-64, ",
         ),
         (["--method", "diverse-inpant"], 2, "did you mean 'diverse-inpaint'"),
         (["--stage", "3"], 2, "--stage"),
