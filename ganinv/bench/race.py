@@ -22,6 +22,9 @@ from ganinv.bench.contenders import Task, make
 from ganinv.bench.timing import least_seconds, seconds
 from ganinv.errors import GanInvError
 
+_FIRST_SIDE, _LONG_ENOUGH = 256, 0.05
+"""Side of the first matrices whose product is timed; seconds of a product that tell the rate."""
+
 
 @dataclass
 class Result:
@@ -65,8 +68,7 @@ def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
     try:
         rates = {}
         for dtype in (torch.float32, torch.bfloat16):
-            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-            rates[str(dtype)[6:]] = 2 * side**3 / least_seconds(functools.partial(torch.mm, a, b), 5) / 1e9
+            rates[str(dtype)[6:]] = _products(dtype, device, side) / 1e9
         source = torch.zeros(floats, device=device)
         target = torch.empty_like(source)
         rates["copy"] = 2 * source.nbytes / least_seconds(lambda: target.copy_(source), 5) / 1e9
@@ -74,6 +76,19 @@ def ceilings(threads: int, device: str = "cpu") -> dict[str, float]:
         return rates
     finally:
         torch.set_num_threads(before)
+
+
+def _products(dtype: torch.dtype, device: str, largest: int) -> float:
+    """FLOP/s of products of square matrices of side `largest`, or of smaller ones that take long enough: a
+    processor without bfloat16 would need minutes for large ones.
+    """
+    side = min(_FIRST_SIDE, largest)
+    while True:
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        took = least_seconds(functools.partial(torch.mm, a, b), 5)
+        if side == largest or took > _LONG_ENOUGH:
+            return 2 * side**3 / took
+        side = min(2 * side, largest)
 
 
 class _Runner:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganinv.bench import race as racing
 from ganinv.bench.contenders import Task, bfloat16_psnr, make
 from ganinv.bench.ops import race_ops
 from ganinv.bench.peer_style import PeerStyleGenerator, multiplications
@@ -88,3 +91,22 @@ def test_rates_and_operations() -> None:
     results = race_ops(1, (1, 16, 16, 16))
     assert {result.dtype for result in results} == {"float32", "bfloat16"} and len(results) == 14
     assert all(result.native > 0 and result.reference > 0 and result.gigabytes > 0 for result in results)
+
+
+def test_a_slow_processor_is_rated_by_smaller_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that multiplies 1 GFLOP/s, and one of 1,000."""
+    sides: list[int] = []
+
+    def timed(rate: float) -> Callable[[Any, int], float]:
+        def least(call: Any, repeat: int) -> float:
+            sides.append(call.args[0].shape[0])
+            return float(2 * sides[-1] ** 3 / rate)
+
+        return least
+
+    monkeypatch.setattr(racing, "least_seconds", timed(1e9))
+    assert racing._products(torch.bfloat16, "cpu", 2048) == pytest.approx(1e9) and sides == [256, 512]
+    sides.clear()
+    monkeypatch.setattr(racing, "least_seconds", timed(1e12))
+    assert racing._products(torch.bfloat16, "cpu", 2048) == pytest.approx(1e12)
+    assert sides == [256, 512, 1024, 2048]
