@@ -80,8 +80,14 @@ def _head(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
                 f" Not counted is {row.label} ({training['images']:,} pictures, {_minutes(training)} CPU "
                 f"minutes), from which all trained rows begin{but}."
             )
-    machines = sorted({e["machine"] for record in records.values() for e in record["evaluations"].values()})
-    return [*lines, *(["", f"Machine: {'; '.join(machines)}."] if machines else [])]
+    made = [e for record in records.values() for e in record["evaluations"].values()]
+    if made:
+        machines, days = sorted({e["machine"] for e in made}), sorted({e["date"] for e in made})
+        lines += [
+            "",
+            f"Machine: {'; '.join(machines)}. Measured {' to '.join(dict.fromkeys((days[0], days[-1])))}.",
+        ]
+    return lines
 
 
 # ------------------------------------------------------------------------------------------------ comparisons

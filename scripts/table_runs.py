@@ -15,6 +15,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,7 +190,8 @@ class Workshop:
         self._judge(row, code)
         report = read_json(out / "report.json")
         record = self.record(row)
-        record["evaluations"][which] = {**now, "cpu_seconds": round(seconds, 1), **figures_of(report)}
+        told = {"date": time.strftime("%Y-%m-%d"), "cpu_seconds": round(seconds, 1)}
+        record["evaluations"][which] = {**now, **told, **figures_of(report)}
         self._keep(row, record)
 
     def _keep(self, row: Row, record: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -278,6 +279,7 @@ def test_rows_are_done_in_order_and_once(rows_file: Callable[..., Path], tmp_pat
     }  # fmt: skip
     assert kept["evaluations"]["half"]["truncation"] == 0.5
     assert kept["evaluations"]["main"]["figures"]["psnr"]["value"] == 1.23457
+    assert date.fromisoformat(kept["evaluations"]["main"]["date"])
     calls.made.clear()
     assert work_on(shop, "ours-2,grey") == {} and calls.made == []
 
