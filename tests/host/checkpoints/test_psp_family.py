@@ -170,5 +170,5 @@ def test_options_that_tell_too_little(shared: Path, changes: dict[str, Any], tex
 def test_encoders_of_drawings_are_refused(shared: Path) -> None:
     tree = tree_of(shared, "psp_tiny_64")
     wide = {"encoder.input_layer.0.weight": torch.zeros(4, 19, 3, 3)}
-    with pytest.raises(CheckpointError, match="takes 19 channels; published ones take 3 or 6"):
+    with pytest.raises(CheckpointError, match="takes 19 channels; possible are 3, 4 and 6"):
         recognise({**tree, "state_dict": {**tree["state_dict"], **wide}}, "seg.pt")
