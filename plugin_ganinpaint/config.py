@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -190,12 +190,24 @@ class NetworkConfig:
         Raises:
             CheckpointError: an entry is missing or not known.
         """
-        try:
-            return build_config(cls, data)
-        except ConfigError as error:
-            raise CheckpointError(
-                f"the network description in this diverse-inpaint file does not fit: {error}"
-            ) from error
+        return described(cls, data, "diverse-inpaint")
+
+
+Description = TypeVar("Description")
+
+
+def described(kind: type[Description], data: dict[str, Any], family: str) -> Description:
+    """The network description in the header of a weight file of `family`.
+
+    Raises:
+        CheckpointError: an entry is missing or not known.
+    """
+    try:
+        return build_config(kind, data)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"the network description in this {family} file does not fit: {error}"
+        ) from error
 
 
 def code_spread(backbone: Backbone, count: int = 2048) -> float:

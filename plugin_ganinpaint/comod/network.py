@@ -17,19 +17,17 @@ from torch import Tensor, nn
 
 from ganinv.parts import (
     Backbone,
-    CheckpointError,
     ConfigError,
     EqualConv2d,
     EqualLinear,
     UnknownNameError,
-    build_config,
     erase,
 )
 from ganinv_ops.filters import setup_filter
 from ganinv_ops.modulate import modulated_conv2d
 from ganinv_ops.upfirdn2d import upsample2d
 
-from ..config import LARGE, code_spread
+from ..config import LARGE, code_spread, described
 
 _BOTTOM = 4  # side in pixels of the smallest maps
 _TAPS = (1.0, 3.0, 3.0, 1.0)  # the resampling filter of StyleGAN2
@@ -111,12 +109,7 @@ class CoModConfig:
         Raises:
             CheckpointError: an entry is missing or not known.
         """
-        try:
-            return build_config(cls, data)
-        except ConfigError as error:
-            raise CheckpointError(
-                f"the network description in this comod file does not fit: {error}"
-            ) from error
+        return described(cls, data, "comod")
 
 
 class ModulatedConv(nn.Module):
