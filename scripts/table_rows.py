@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from plugin_ganinpaint.training.entry import find_config
+
 TAKES = ("encoder", "state", "weights")
 _KNOWN = {
     "label",
@@ -218,9 +220,10 @@ def training_digest(row: Row, rows: Mapping[str, Row]) -> str:
     if row.train is None:
         return ""
     start = row.begins_from and training_digest(rows[row.begins_from], rows)
+    path = find_config(row.train.config, None, row.train.method)
     train = {
         "method": row.train.method,
-        "config": row.train.config,
+        "config": path and yaml.safe_load(path.read_text()),
         "stage": row.train.stage,
         "set": dict(row.train.overrides),
     }

@@ -180,6 +180,20 @@ def test_digests_follow_what_moves_a_number(rows_file: Callable[..., Path]) -> N
     assert changed[0] != one[0] and changed[1] != one[1]
 
 
+def test_digests_follow_the_configuration_file(rows_file: Callable[..., Path], tmp_path: Path) -> None:
+    from table_rows import read_rows, training_digest
+
+    config = tmp_path / "mine.yaml"
+    train = {"method": "m", "config": str(config), "stage": 1, "set": {"stage1.images": 2000}}
+    config.write_text("seed: 1\n")
+    rows = read_rows(rows_file(start={"train": train}))
+    before = training_digest(rows["ours-2"], rows)
+    config.write_text("# the same, told otherwise\nseed:   1\n")
+    assert training_digest(rows["ours-2"], rows) == before
+    config.write_text("seed: 2\n")
+    assert training_digest(rows["ours-2"], rows) != before
+
+
 def test_commands(rows_file: Callable[..., Path]) -> None:
     from table_rows import evaluate_arguments, read_rows, train_arguments
 
