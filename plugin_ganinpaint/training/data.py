@@ -8,20 +8,20 @@ its target (`where`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from ganinv.parts import Backbone, InputError, embed, fit_shape, free_form_batch, middle, read_picture, resize
+from ganinv.parts import Backbone, free_form_batch, middle
 
 from .edits import Edits
-from .hidden import ToldEntries
+from .hidden import ToldEntries, part_holes
+from .reals import Reals
 from .settings import HoleSettings, TrainConfig
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+WIDEST = 4
+"""Part holes are widened by 1 to this many pixels at 64 px: people do not erase to the pixel."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Batch:
     targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
     edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the
     discriminator; w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is
-    false (real pictures); labels (N, c_dim): their classes, zeros where unknown, or None where the generator
-    has none.
+    false (real pictures without latents); labels (N, c_dim): their classes, zeros where unknown, or None
+    where the generator has none.
     """
 
     image: Tensor
@@ -56,7 +56,7 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches. `reals` are uint8 (M, 3, R, R) pictures on the CPU, or None."""
+    """Draws batches."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Sampler:
         batch: int,
         generator: torch.Generator,
         *,
-        reals: Tensor | None = None,
+        reals: Reals | None = None,
         edits: Edits | None = None,
         told: ToldEntries | None = None,
     ) -> None:
@@ -80,31 +80,39 @@ class Sampler:
         """The next batch."""
         n = self.count
         is_real = self._chance(n, self.config.data.real_fraction if self.bank is not None else 0.0)
+        real, real_z = self._real_pictures(int(is_real.sum()))
+        has_code = ~is_real if real_z is None else torch.ones_like(is_real)
         labels = self._labels(n)
         w_true = self.codes(n, labels)
         z, agrees = None, torch.zeros_like(is_real)
         if self.told is not None:
             z = torch.randn(n, self.backbone.z_dim, generator=self.generator).to(self.device)
-            agrees = self._chance(n, self.config.data.hidden_codes) & ~is_real
+            agrees = self._chance(n, self.config.data.hidden_codes) & has_code
+            if real_z is not None:
+                z[is_real] = real_z
             w_true = torch.where(agrees[:, None, None], self.backbone.map(z, labels), w_true)
-        image = self._images(w_true, is_real)
+        if real_z is not None:
+            w_true[is_real] = self.backbone.map(real_z)
+        image = self._images(w_true, is_real, real)
         size, content = self.backbone.resolution, self.config.content
-        holes = draw_holes(n, size, self.config.holes, self.generator, content)
-        visible = 1 - holes.to(self.device)
-        w_rand, where = self._passes(w_true, visible, is_real)
+        visible = 1 - draw_holes(n, size, self.config.holes, self.generator, content).to(self.device)
+        agreeing = w_true
         if z is not None:
-            w_rand[-n:][agrees] = self._agreeing(z, visible, labels)[agrees]
-            where[-n:][agrees] = 1
+            visible, told = self._told(z, agrees, visible, labels)
+            fresh = torch.randn(z.shape, generator=self.generator).to(self.device)
+            agreeing = self.backbone.map(torch.where(told, fresh, z), labels)
+        w_rand, where = self._passes(w_true, visible, has_code)
+        w_rand[-n:][agrees], where[-n:][agrees] = agreeing[agrees], 1.0
         passes = len(w_rand) // n
         targets, target_of, edit = image, torch.arange(n, device=self.device).repeat(passes), None
         if self.edits is not None:
             targets, target_of, edit = self._edited(image, w_true, is_real, target_of)
         all_real = self.config.data.real_reals and self.bank is not None
-        reals = self._real_pictures(n) if all_real else image
+        reals = self._real_pictures(n)[0] if all_real else image
         if labels is not None:
             labels = labels * ~(torch.ones_like(is_real) if all_real else is_real)[:, None]
         return Batch(
-            image, visible, w_rand, where, targets, target_of, edit, reals, w_true, ~is_real, labels, passes
+            image, visible, w_rand, where, targets, target_of, edit, reals, w_true, has_code, labels, passes
         )
 
     def codes(self, count: int, labels: Tensor | None = None) -> Tensor:
@@ -127,10 +135,9 @@ class Sampler:
         index = torch.randint(self.backbone.c_dim, (count,), generator=self.generator)
         return one_hot(index, self.backbone.c_dim).float().to(self.device)
 
-    def _passes(self, w_true: Tensor, visible: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
+    def _passes(self, w_true: Tensor, visible: Tensor, has_code: Tensor) -> tuple[Tensor, Tensor]:
         """What each pass feeds and where it must agree, first all of pass one, then all of pass two."""
         setup, everywhere = self.config.setup, torch.ones_like(visible)
-        real_code, real_map = is_real[:, None, None], is_real[:, None, None, None]
         fresh = self.codes(len(w_true))
         if setup == "plain":
             return fresh, everywhere
@@ -138,20 +145,45 @@ class Sampler:
             return torch.cat([fresh, self.codes(len(w_true))]), torch.cat([everywhere, everywhere])
         if setup == "partial-only":
             return torch.cat([fresh, self.codes(len(w_true))]), torch.cat([visible, visible])
-        # A real picture has no known code, so its "full" pass is a second partial one.
-        full = torch.where(real_code, self.codes(len(w_true)) if self.bank is not None else fresh, w_true)
-        full_where = torch.where(real_map, visible, everywhere)
+        # Where no code is known, as of most real pictures, the "full" pass is a second partial one.
+        other = self.codes(len(w_true)) if self.bank is not None else fresh
+        full = torch.where(has_code[:, None, None], w_true, other)
+        full_where = torch.where(has_code[:, None, None, None], everywhere, visible)
         if setup == "full-only":
             return full, full_where
-        kept = self._layer_ranges(len(w_true)) & ~is_real[:, None]
+        kept = self._layer_ranges(len(w_true)) & has_code[:, None]
         partial = torch.where(kept[:, :, None], w_true, fresh)
         return torch.cat([full, partial]), torch.cat([full_where, visible])
 
-    def _agreeing(self, z: Tensor, visible: Tensor, labels: Tensor | None) -> Tensor:
-        """Codes (N, num_ws, w_dim) of fresh z that agree with `z` in what the visible part does not tell."""
+    def _told(
+        self, z: Tensor, agrees: Tensor, visible: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Visible pixels, and which entries of z they tell, (N, z_dim) bool.
+
+        A share of the pictures that `agrees` names get a part hole instead of the one drawn, where that is
+        neither empty nor over `holes.most`; the entry that it hides is not told, whatever mean maps say.
+        """
         assert self.told is not None
-        fresh = torch.randn(z.shape, generator=self.generator).to(self.device)
-        return self.backbone.map(torch.where(self.told(visible), fresh, z), labels)
+        showing = self.told.showing
+        if not self.config.data.part_holes or not len(showing):
+            return visible, self.told(visible)
+        chosen = self._chance(len(z), self.config.data.part_holes) & agrees
+        entry = showing[torch.randint(len(showing), (len(z),), generator=self.generator).to(self.device)]
+        scale = max(1, self.backbone.resolution // 64)
+        wider = int(torch.randint(1, WIDEST * scale + 1, (), generator=self.generator))
+        rows = chosen.nonzero()[:, 0]
+        if not len(rows):
+            return visible, self.told(visible)
+        known = None if labels is None else labels[rows]
+        holes = part_holes(self.backbone, z[rows], entry[rows], known, wider)
+        share = holes.float().mean(dim=(1, 2, 3))
+        fits = (share > 0) & (share <= self.config.holes.most)
+        rows, holes = rows[fits], holes[fits]
+        visible = visible.clone()
+        visible[rows] = 1 - holes.float()
+        told = self.told(visible)
+        told[rows, entry[rows]] = False
+        return visible, told
 
     def _layer_ranges(self, count: int) -> Tensor:
         """Layers (count, num_ws) at which the partial pass keeps the true code: none or a range."""
@@ -179,12 +211,12 @@ class Sampler:
         target_of[rows] = n + torch.arange(len(rows), device=self.device)
         return torch.cat([image, shown]), target_of, edit
 
-    def _images(self, w_true: Tensor, is_real: Tensor) -> Tensor:
-        if not bool(is_real.any()):
+    def _images(self, w_true: Tensor, is_real: Tensor, real: Tensor) -> Tensor:
+        if not len(real):
             return self._shown(w_true)
         side = self.backbone.resolution
         image = torch.empty(len(w_true), 3, side, side, device=self.device)
-        image[is_real] = self._real_pictures(int(is_real.sum()))
+        image[is_real] = real
         if not bool(is_real.all()):
             image[~is_real] = self._shown(w_true[~is_real])
         return image
@@ -193,10 +225,13 @@ class Sampler:
         """Pictures of codes, clamped to [-1, 1] as every picture of a file is."""
         return self.backbone.synthesize(ws).images.float().clamp(-1, 1)
 
-    def _real_pictures(self, count: int) -> Tensor:
-        assert self.bank is not None
+    def _real_pictures(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Real pictures (count, 3, R, R) and their latents (count, z_dim), where these are known."""
+        if self.bank is None:
+            return torch.empty(0, device=self.device), None
         index = torch.randint(0, len(self.bank), (count,), generator=self.generator)
-        return self.bank[index].to(self.device).float() / 127.5 - 1
+        z = None if self.bank.z is None else self.bank.z[index].to(self.device)
+        return self.bank.images[index].to(self.device).float() / 127.5 - 1, z
 
     def _chance(self, count: int, probability: float) -> Tensor:
         """(count,) bool, each true with that probability; always takes the same number of draws."""
@@ -224,38 +259,3 @@ def draw_holes(
     rows, columns = middle(size, content)
     whole[:, :, rows, columns] = interpolate(holes, size=content)
     return whole
-
-
-def load_real_images(source: str | Path, resolution: int, content: tuple[int, int] | None = None) -> Tensor:
-    """Real pictures as uint8 (M, 3, R, R) from a folder (cropped, resized, in the middle of black where
-    `content` is not all) or a .npy of uint8 (M, R, R, 3).
-
-    Raises:
-        InputError: no such folder or file, no picture in it, or an array of another shape.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
-        if not files:
-            raise InputError(f"no pictures in {path} (looked for {', '.join(PICTURE_ENDINGS)})")
-        shape = content or (resolution, resolution)
-        fitted = (fit_shape(read_picture(path), "crop", shape).pixels for path in files)
-        array = np.stack([embed(resize(pixels, shape), resolution) for pixels in fitted])
-    elif path.suffix == ".npy" and path.is_file():
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as a .npy array: {error}") from error
-    else:
-        raise InputError(
-            f"real images {path}: give a folder of pictures or a .npy file of uint8 (M, R, R, 3)"
-        )
-    if (
-        array.dtype != np.uint8
-        or array.ndim != 4
-        or array.shape[1:] != (resolution, resolution, 3)
-        or not len(array)
-    ):
-        wanted = f"uint8 (M, {resolution}, {resolution}, 3)"
-        raise InputError(f"{path} holds {array.dtype} {array.shape}; {wanted} is needed")
-    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()

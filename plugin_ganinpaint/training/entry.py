@@ -28,8 +28,8 @@ from ganinv.parts import (
 
 from ..config import NetworkConfig
 from .common import derive_seed
-from .data import load_real_images
 from .methods import COMOD, DIVERSE_INPAINT, E4E, PSP, Trainable
+from .reals import Reals, load_reals
 from .request import check_models, check_request
 from .settings import TrainConfig
 from .start import EncoderStart, find_start
@@ -115,11 +115,11 @@ def fit(
     stage: str = "both",
     resume: bool = False,
     minutes: float | None = None,
-    reals: Tensor | None = None,
+    reals: Reals | None = None,
     report: Callable[[str], None] = _silent,
     method: Trainable = DIVERSE_INPAINT,
 ) -> dict[str, Any]:
-    """As `train`, with everything loaded; `reals` (uint8 (M, 3, R, R)) replace `data.real_images`."""
+    """As `train`, with everything loaded; `reals` replace `data.real_images`."""
     stages = check_request(method, config, out, stage, resume, minutes)
     config = method.settle(config)
     check_models(config, backbone, discriminator)
@@ -134,7 +134,7 @@ def fit(
     start = None if asked is None else method.encoder_start(find_start(asked, backbone))
     networks = _networks(method, config, backbone, start)
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
-        reals = load_real_images(config.data.real_images, backbone.resolution, config.content)
+        reals = load_reals(config.data.real_images, backbone, config.content)
     fabric = make_fabric(config)
     if fabric.is_global_zero:
         claim(out)
@@ -278,32 +278,33 @@ def new_discriminator(backbone: Backbone, seed: int) -> Discriminator:
 
 
 def _begin(run: StageRun, start: EncoderStart | None) -> None:
-    """Starting weights: those that the configuration names, or in stage 2 the averaged ones of stage 1."""
-    from ..weights import find_weights, load_networks
-
-    weights = run.config.start_from
-    if run.stage == 2 and (weights is None or state_path(run.out, 1).is_file()):
+    """Starting weights: those that the configuration names; in stage 2 the averaged ones of stage 1, if there
+    are such, with the skip encoder of those named.
+    """
+    named = {} if run.config.start_from is None else _named_weights(run, run.config.start_from)
+    if run.stage == 2 and (not named or state_path(run.out, 1).is_file()):
         before = load_state(state_path(run.out, 1), stage=1)
         run.check_origin(before, state_path(run.out, 1))
-        run.start_from(before["ema"], before["discriminator"])
-    elif weights is not None:
-        found = load_networks(find_weights(run.backbone, weights), run.backbone)
-        parts = {
-            "encoder": found.encoder,
-            "mixing": found.mixing,
-            "skip": found.skip if run.stage == 2 else None,
-        }
-        run.start_from(
-            {
-                f"{part}.{k}": v
-                for part, net in parts.items()
-                if net is not None
-                for k, v in net.state_dict().items()
-            }
-        )
+        run.start_from({**named, **before["ema"]}, before["discriminator"])
+    elif named:
+        run.start_from(named)
     elif start is not None:
         for networks in (run.networks, run.ema.module):
             start.fill(networks.get_submodule("encoder"))  # type: ignore[arg-type]
+
+
+def _named_weights(run: StageRun, name: str) -> dict[str, Tensor]:
+    """The networks of a weight file, the skip encoder (if it has one) in stage 2 only."""
+    from ..weights import find_weights, load_networks
+
+    found = load_networks(find_weights(run.backbone, name), run.backbone)
+    parts = {"encoder": found.encoder, "mixing": found.mixing, "skip": found.skip if run.stage == 2 else None}
+    return {
+        f"{part}.{key}": value
+        for part, network in parts.items()
+        if network is not None
+        for key, value in network.state_dict().items()
+    }
 
 
 def _saver(method: Trainable, run: StageRun, start: EncoderStart | None) -> OnSave:
@@ -322,6 +323,7 @@ def _saver(method: Trainable, run: StageRun, start: EncoderStart | None) -> OnSa
             "perceptual": run.distance.name,
             "edits": None if run.edits is None else run.edits.kind,
             "real_images": 0 if run.reals is None else len(run.reals),
+            "real_latents": run.reals is not None and run.reals.z is not None,
             "config": {k: v for k, v in asdict(shared).items() if k not in OF_THIS_MACHINE},
             "encoder_from": start and {"name": start.name, "sha256": start.sha256},
         }

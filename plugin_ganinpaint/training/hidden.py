@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from ganinv.parts import Backbone
 
@@ -21,6 +22,12 @@ SHARE = 0.45
 """An entry is told once the visible part holds this share of its influence, ..."""
 CLEAR = 20.0
 """... or this much of it at 64 px: 100 pixels that change by a tenth of the range, for instance."""
+SHOWS = 0.2
+"""Summed influence at 64 px from which an entry shows in pictures at all."""
+ENDS = 2.0
+"""A part hole covers what moves between an entry at -2 and at 2: 95 % of its values lie between."""
+PART_FLOOR, PART_SHARE = 0.12, 0.25
+"""A pixel moves if it changes by this much, of a range of 2, and by this share of the picture's most."""
 
 
 class ToldEntries:
@@ -31,6 +38,7 @@ class ToldEntries:
         self.influence = maps
         enough = CLEAR * (backbone.resolution / 64) ** 2
         self.needed = (SHARE * maps.sum(dim=1)).clamp(max=enough)  # (z_dim,)
+        self.showing = (maps.sum(dim=1) >= SHOWS * (backbone.resolution / 64) ** 2).nonzero()[:, 0]  # indices
 
     def __call__(self, visible: Tensor) -> Tensor:
         """Whether each entry is told: (N, z_dim) bool from visible (N, 1, R, R)."""
@@ -44,15 +52,35 @@ def influence_maps(backbone: Backbone, generator: torch.Generator) -> Tensor:
     maps = []
     z = torch.randn(PROBES, backbone.z_dim, generator=generator).to(device)
     fresh = torch.randn(PROBES, backbone.z_dim, generator=generator).to(device)
-    before = _pictures(backbone, z)
+    labels = torch.zeros(PROBES, backbone.c_dim, device=device) if backbone.c_dim else None
+    before = _pictures(backbone, z, labels)
     for entry in range(backbone.z_dim):
         moved = z.clone()
         moved[:, entry] = fresh[:, entry]
-        change = (_pictures(backbone, moved) - before).abs()  # (PROBES, 3, R, R)
+        change = (_pictures(backbone, moved, labels) - before).abs()  # (PROBES, 3, R, R)
         maps.append((change - FLOOR).clamp_min(0).mean(dim=(0, 1)))
     return torch.stack(maps)
 
 
-def _pictures(backbone: Backbone, z: Tensor) -> Tensor:
-    labels = torch.zeros(len(z), backbone.c_dim, device=z.device) if backbone.c_dim else None
+@torch.no_grad()
+def part_holes(backbone: Backbone, z: Tensor, entries: Tensor, labels: Tensor | None, wider: int) -> Tensor:
+    """Holes (N, 1, R, R) bool, each cut to what one entry of z moves in that very picture.
+
+    Args:
+        z: of the pictures, (N, z_dim).
+        entries: index of each picture's entry, (N,).
+        labels: (N, c_dim), or None where the generator has no classes.
+        wider: pixels by which the holes are widened.
+    """
+    ends = []
+    for end in (-ENDS, ENDS):
+        moved = z.clone()
+        moved[torch.arange(len(z)), entries] = end
+        ends.append(_pictures(backbone, moved, labels))
+    change = (ends[1] - ends[0]).abs().amax(dim=1, keepdim=True)
+    least = (PART_SHARE * change.amax(dim=(2, 3), keepdim=True)).clamp_min(PART_FLOOR)
+    return max_pool2d((change > least).float(), 2 * wider + 1, stride=1, padding=wider) > 0
+
+
+def _pictures(backbone: Backbone, z: Tensor, labels: Tensor | None) -> Tensor:
     return backbone.synthesize(backbone.map(z, labels)).images.float().clamp(-1, 1)

@@ -58,7 +58,7 @@ def measure(
     name = f"stage{stage.number}"
     settings = replace(getattr(config, name), batch=GROUP, accumulate=1, code_images=0)
     # what codes are fed costs no memory, and finding out which a hole hides takes a while
-    trial = replace(config, data=replace(config.data, hidden_codes=0.0), **{name: settings})
+    trial = replace(config, data=replace(config.data, hidden_codes=0.0, part_holes=0.0), **{name: settings})
     with LiveBytes(limit) as live:
         run = StageSteps(
             fabric, trial, stage, backbone, discriminator, networks, Path(), report=lambda line: None

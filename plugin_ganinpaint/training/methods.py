@@ -117,6 +117,7 @@ _MIXES = (
     "network.gate",
     "network.skip_resolutions",
     "data.hidden_codes",
+    "data.part_holes",
     "data.layer_range",
     "losses.mode_seeking",
     "start_from",

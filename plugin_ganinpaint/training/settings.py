@@ -104,18 +104,25 @@ class DataSettings:
     """Chance that the partial pass feeds a fresh code that agrees with the picture's own in what the hole
     hides and in nothing else, and must then agree on all pixels; for generators whose entries of z each
     stand for something, as the portraits' do."""
+    part_holes: float = 0.0
+    """Chance that the hole of such a row is cut to what one entry of z moves in its very picture."""
     real_images: str | None = None
-    """Folder of pictures, or a .npy file of uint8 (N, H, W, 3) at the backbone's size; None = generated ones
-    only."""
+    """Folder of pictures, a .npy file of uint8 (M, R, R, 3) at the backbone's size, or a .npz file with such
+    `images` and their latents `z` (M, z_dim); None = generated pictures only."""
     real_fraction: float = 0.25
-    """Share of real pictures in a batch, where there are any; they take visible-pixel losses only."""
+    """Share of real pictures in a batch, where there are any; those without latents take visible-pixel losses
+    only."""
     real_reals: bool = False
     """True: the discriminator's real examples are real pictures only, where there are any."""
 
     def __post_init__(self) -> None:
-        for name in ("style_mixing", "layer_range", "hidden_codes", "real_fraction"):
+        for name in ("style_mixing", "layer_range", "hidden_codes", "part_holes", "real_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}; give a chance from 0 to 1")
+        if self.part_holes and not self.hidden_codes:
+            raise ConfigError(
+                "data.part_holes needs data.hidden_codes above 0: only those rows know what is hidden"
+            )
 
 
 @dataclass(frozen=True)

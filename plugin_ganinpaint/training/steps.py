@@ -25,6 +25,7 @@ from .edits import Edits
 from .hidden import ToldEntries
 from .latent import LatentCritic, delta_length
 from .micro import Part, parts_of
+from .reals import Reals
 from .settings import TrainConfig
 
 Report = Callable[[str], None]
@@ -43,7 +44,7 @@ class StageSteps:
         network_config: NetworkConfig,
         out: Path,
         *,
-        reals: Tensor | None = None,
+        reals: Reals | None = None,
         report: Report,
     ) -> None:
         self.fabric, self.config, self.out, self.report = fabric, config, out, report

@@ -14,6 +14,7 @@ from ganinv.parts import Backbone, Discriminator, DiscriminatorConfig, write_che
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training import data, entry, settings
 from plugin_ganinpaint.training.edits import Edits
+from plugin_ganinpaint.training.reals import Reals
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def tiny_pair(tiny_backbone: Any, discriminator: Discriminator) -> Path:
 def make_sampler(backbone: Backbone) -> Callable[..., data.Sampler]:
     """Sampler of batches of 8, from real pictures, edits and changes to the configuration."""
 
-    def make(reals: torch.Tensor | None = None, edits: Edits | None = None, **changes: Any) -> data.Sampler:
+    def make(reals: Reals | None = None, edits: Edits | None = None, **changes: Any) -> data.Sampler:
         config = replace(settings.TrainConfig(), **changes)
         return data.Sampler(backbone, config, 8, torch.Generator().manual_seed(0), reals=reals, edits=edits)
 

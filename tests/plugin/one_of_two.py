@@ -17,6 +17,7 @@ from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training.entry import make_fabric
 from plugin_ganinpaint.training.memory import check_memory
 from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
+from plugin_ganinpaint.training.reals import Reals
 from plugin_ganinpaint.training.settings import TrainConfig
 from plugin_ganinpaint.training.steps import StageSteps
 
@@ -25,7 +26,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     backbone = load_backbone(folder / "tiny.safetensors")
     discriminator = load_discriminator(folder / "tiny-discriminator.safetensors")
-    reals = torch.from_numpy(np.load(folder / "reals.npy"))
+    reals = Reals(torch.from_numpy(np.load(folder / "reals.npy")))
     for path in sorted(folder.glob("*.yaml")):
         config = load_config(TrainConfig, path)
         fabric = make_fabric(config)

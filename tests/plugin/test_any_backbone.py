@@ -23,6 +23,7 @@ from plugin_ganinpaint.config import EncoderOptions, NetworkConfig
 from plugin_ganinpaint.encoder import ErasedEncoder, options_like
 from plugin_ganinpaint.method import DiverseInpaint, DiverseInpaintConfig
 from plugin_ganinpaint.training import data, entry, settings
+from plugin_ganinpaint.training.reals import Reals
 from plugin_ganinpaint.weights import load_networks
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
@@ -111,7 +112,7 @@ def test_keeps_the_contract_with_classes(shared: Path, tmp_path: Path) -> None:
 def test_classes_of_codes_and_of_the_discriminator_agree(shared: Path) -> None:
     backbone = load_backbone(shared / "fixtures/parity" / FILES["with-classes"])
     config = settings.TrainConfig(data=settings.DataSettings(real_fraction=0.5))
-    reals = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    reals = Reals(torch.zeros(4, 3, 64, 64, dtype=torch.uint8))
     batch = data.Sampler(backbone, config, 16, torch.Generator().manual_seed(0), reals=reals).draw()
     assert batch.labels is not None and batch.labels.shape == (16, 3)
     assert torch.equal(batch.labels.sum(dim=1) == 1, batch.has_code)

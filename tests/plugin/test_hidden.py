@@ -58,10 +58,12 @@ def test_a_share_or_a_clear_sight_is_enough(monkeypatch: pytest.MonkeyPatch) -> 
     assert not share(eighth)[0, 2] and share(half)[0, 2]
 
 
-def make_sampler(chance: float) -> data.Sampler:
+def make_sampler(chance: float, part_holes: float = 0.0) -> data.Sampler:
     config = replace(
         settings.TrainConfig(),
-        data=settings.DataSettings(hidden_codes=chance, layer_range=0.0, style_mixing=0.0),
+        data=settings.DataSettings(
+            hidden_codes=chance, part_holes=part_holes, layer_range=0.0, style_mixing=0.0
+        ),
     )
     backbone: Any = Quarters()
     told = ToldEntries(backbone) if chance else None
@@ -91,6 +93,41 @@ def test_a_share_of_the_rows_has_them() -> None:
     whole = batch.where[16:].amin(dim=(1, 2, 3)) == 1
     holes = batch.visible.amin(dim=(1, 2, 3)) == 0
     assert 0 < int((whole & holes).sum()) < int(holes.sum())
+
+
+def test_part_holes_hide_what_one_entry_moves_and_that_entry() -> None:
+    batch = make_sampler(1.0, part_holes=1.0).draw()
+    fed, true = batch.w_rand[16:, 0], batch.w_true[:, 0]
+    hidden_of = [(batch.visible[i, 0] == 0).unflatten(0, (2, 8)).unflatten(2, (2, 8)) for i in range(16)]
+    for i, hole in enumerate(hidden_of):
+        whole = hole.all(dim=3).all(dim=1).flatten()  # quarters that are hidden altogether
+        assert int(whole.sum()) == 1 and fed[i, whole] == true[i, whole]
+        assert 0.25 < float(hole.float().mean()) < 0.6  # a quarter, widened by 1 to 4 pixels
+    assert {int(torch.nonzero(h.all(dim=3).all(dim=1).flatten())[0, 0]) for h in hidden_of} == {0, 1, 2, 3}
+
+
+def test_part_holes_hide_their_entry_whatever_mean_maps_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hidden, "SHARE", 0.0)  # all is told, always
+    batch = make_sampler(1.0, part_holes=1.0).draw()
+    assert ((batch.w_rand[16:, 0] == batch.w_true[:, 0]).sum(dim=1) == 1).all()
+
+
+def test_only_what_moves_clearly_is_part_of_the_hole() -> None:
+    class Leaking(Quarters):
+        """Entry 0 moves its quarter, and all else by a tenth of that."""
+
+        def synthesize(self, ws: Tensor, **how: Any) -> Any:
+            return SimpleNamespace(images=super().synthesize(ws).images + ws[:, 0, 0, None, None, None] / 40)
+
+    backbone: Any = Leaking()
+    entries = torch.tensor([0, 0])
+    tight = hidden.part_holes(backbone, torch.zeros(2, 4), entries, None, wider=0)
+    assert torch.equal(tight, quarters_visible(0).bool().expand(2, -1, -1, -1))
+
+
+def test_part_holes_alone_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.part_holes needs data\.hidden_codes above 0"):
+        settings.DataSettings(part_holes=0.5)
 
 
 class Unequal(Quarters):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ganinv.errors import InputError
 from ganinv.parts import Backbone, Direction, load_directions
 from plugin_ganinpaint.training import data, settings
 from plugin_ganinpaint.training.edits import Edits
+from plugin_ganinpaint.training.reals import Reals, load_reals
 
 Make = Callable[..., data.Sampler]
 
@@ -68,7 +70,7 @@ def test_real_pictures_take_visible_losses_and_no_true_code(backbone: Backbone, 
     reals = torch.randint(
         0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
     )
-    batch = make_sampler(reals, data=settings.DataSettings(real_fraction=0.5, layer_range=1.0)).draw()
+    batch = make_sampler(Reals(reals), data=settings.DataSettings(real_fraction=0.5, layer_range=1.0)).draw()
     real = ~batch.has_code
     assert 0 < int(real.sum()) < 8
     known = {r.numpy().tobytes() for r in reals}
@@ -105,16 +107,68 @@ def test_empty_holes_have_their_share() -> None:
     assert 0.4 < float((shares == 0).float().mean()) < 0.6
 
 
-def test_real_images_from_folder_and_array(tmp_path: Path) -> None:
+def save_reals(path: Path, images: Any, z: Any) -> Path:
+    np.savez(path, images=images, z=z)
+    return path
+
+
+def test_real_images_from_folder_and_arrays(backbone: Backbone, tmp_path: Path) -> None:
     from ganinv.parts import write_png
 
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    z = rng.normal(size=(3, backbone.z_dim))
     for i, picture in enumerate(pixels):
         write_png(tmp_path / "in" / f"{i}.png", picture)
     np.save(tmp_path / "some.npy", pixels)
-    for source in (tmp_path / "in", tmp_path / "some.npy"):
-        assert np.array_equal(data.load_real_images(source, 16).permute(0, 2, 3, 1).numpy(), pixels)
-    with pytest.raises(InputError, match=r"holds uint8 \(3, 16, 16, 3\); uint8 \(M, 32, 32, 3\) is needed"):
-        data.load_real_images(tmp_path / "some.npy", 32)
-    with pytest.raises(InputError, match=r"give a folder of pictures or a \.npy file"):
-        data.load_real_images(tmp_path / "absent", 16)
+    save_reals(tmp_path / "some.npz", pixels, z)
+    for source in ("in", "some.npy", "some.npz"):
+        found = load_reals(tmp_path / source, backbone)
+        assert np.array_equal(found.images.permute(0, 2, 3, 1).numpy(), pixels)
+        assert (found.z is not None) == (source == "some.npz")
+    assert found.z is not None and np.allclose(found.z.numpy(), z)
+
+
+def test_real_images_that_do_not_fit_are_refused(backbone: Backbone, tmp_path: Path) -> None:
+    pixels, z = np.zeros((3, 16, 16, 3), np.uint8), np.zeros((3, backbone.z_dim))
+    np.save(tmp_path / "small.npy", pixels[:, :8, :8])
+    save_reals(tmp_path / "short.npz", pixels, z[:2])
+    np.savez(tmp_path / "no-z.npz", images=pixels)
+    (tmp_path / "none.npz").write_bytes(b"not an archive")
+    for name, text in (
+        ("small.npy", r"holds uint8 \(3, 8, 8, 3\); uint8 \(M, 16, 16, 3\) is needed"),
+        (
+            "short.npz",
+            rf"holds z of float64 \(2, {backbone.z_dim}\); float \(3, {backbone.z_dim}\) is needed",
+        ),
+        ("no-z.npz", r"no-z.npz cannot be read: .*z"),
+        ("none.npz", r"none.npz cannot be read"),
+        ("absent", r"give a folder of pictures, a \.npy file .* or a \.npz"),
+    ):
+        with pytest.raises(InputError, match=text):
+            load_reals(tmp_path / name, backbone)
+
+
+def test_real_pictures_with_latents_have_codes(backbone: Backbone, make_sampler: Make) -> None:
+    """They stay the pictures that they are, and take all losses of generated ones."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    z = torch.randn(5, backbone.z_dim, generator=generator)
+    batch = make_sampler(
+        Reals(images, z), data=settings.DataSettings(real_fraction=1.0, layer_range=0.0)
+    ).draw()
+    back = ((batch.image + 1) * 127.5).round().to(torch.uint8)
+    which = [next(i for i, r in enumerate(images) if torch.equal(r, picture)) for picture in back]
+    assert batch.has_code.all() and batch.where[:8].min() == 1
+    assert torch.allclose(batch.w_true, backbone.map(z[which]), atol=1e-5)
+    assert torch.equal(batch.w_rand[:8], batch.w_true)
+
+
+def test_edits_leave_real_pictures_alone(backbone: Backbone, make_sampler: Make) -> None:
+    """The generator's edited picture is no edit of a picture that it did not draw."""
+    reals = Reals(torch.zeros(5, 3, 16, 16, dtype=torch.uint8), torch.randn(5, backbone.z_dim))
+    edits = Edits(backbone, settings.StageSettings(edit_share=1.0, edit_directions="random"))
+    batch = make_sampler(reals, edits=edits, data=settings.DataSettings(real_fraction=0.5)).draw()
+    black = (batch.image == -1).all(dim=3).all(dim=2).all(dim=1)
+    assert batch.edit is not None and 0 < int(black.sum()) < 8
+    assert torch.equal(batch.edit[:8].flatten(1).any(dim=1), ~black)

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from ganinv.errors import CheckpointError, ConfigError, UsageError
-from ganinv.parts import Backbone, Discriminator, load_config
+from ganinv.parts import Backbone, Discriminator, load_config, read_checkpoint
 from plugin_ganinpaint.training import entry, settings
 from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
+from plugin_ganinpaint.training.reals import Reals
 from plugin_ganinpaint.training.state import load_state, state_path
 from plugin_ganinpaint.weights import load_networks
 
@@ -26,7 +27,7 @@ Make = Callable[..., settings.TrainConfig]
 
 def test_both_stages(backbone: Backbone, discriminator: Discriminator, tmp_path: Path) -> None:
     config = load_config(settings.TrainConfig, SMOKE)
-    reals = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
+    reals = Reals(torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8))
     lines: list[str] = []
     result = entry.fit(config, backbone, discriminator, tmp_path, reals=reals, report=lines.append)
     assert {k: v["reason"] for k, v in result["stages"].items()} == {"1": "done", "2": "done"}
@@ -75,6 +76,28 @@ def test_start_from_a_weight_file(
     gateless = replace(config, start_from=start, network=settings.NetworkSettings(preset="tiny", gate=False))
     with pytest.raises(ConfigError, match="of another size than `network` asks for"):
         entry.fit(gateless, backbone, discriminator, tmp_path / "c", stage="1")
+
+
+def test_stage_two_after_stage_one_takes_the_skip_encoder_of_the_named_weights(
+    short: Make, backbone: Backbone, discriminator: Discriminator, tmp_path: Path
+) -> None:
+    """Codes of the stage 1 beside it, skip features of the file that the run began with."""
+    config = short()
+    entry.fit(config, backbone, discriminator, tmp_path / "a")
+    start = tmp_path / "a" / DIVERSE_INPAINT.result
+    still = replace(config.stage2, lr=1e-12, images=4)
+    again = replace(config, start_from=str(start), seed=1, stage2=still)
+    entry.fit(again, backbone, discriminator, tmp_path / "b")
+    found = load_networks(start, backbone)
+    learn = {f"skip.{key}" for key, _ in found.skip.named_parameters()} if found.skip else set()
+    named = {key: value.float() for key, value in read_checkpoint(start).tensors.items()}
+    one = load_state(state_path(tmp_path / "b", 1), stage=1)["ema"]
+    two = load_state(state_path(tmp_path / "b", 2), stage=2)["networks"]
+    for key, value in two.items():
+        of = named if key.startswith("skip.") else one
+        if not key.startswith("skip.") or key in learn:  # its statistics move
+            assert torch.allclose(value.float(), of[key].float(), atol=1e-6), key
+    assert any(not torch.allclose(one[key], named[key], atol=1e-6) for key in one)
 
 
 def test_nothing_to_resume(
