@@ -4,7 +4,6 @@
 // activation, store. Any dense layout works, since the bias index follows from the offset and the bias dimension's stride.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <ATen/cpu/vec/vec.h>
 #include <torch/library.h>
 
@@ -14,6 +13,7 @@
 
 #include "element.h"
 #include "pages.h"
+#include "share.h"
 
 namespace {
 
@@ -219,7 +219,7 @@ void forward(const at::Tensor& x, const std::optional<at::Tensor>& b, int64_t di
   const Bias<A> bias(b, x, dim, T());
   const T* in = x.const_data_ptr<T>();
   T* y = out.mutable_data_ptr<T>();
-  at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+  ganinv::share(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
     A z[kBlock];
     for (int64_t p = begin, n; p < end; p += n) {
       n = std::min(bias.reach(p), end - p);
@@ -240,7 +240,7 @@ void backward(const at::Tensor& dy, const at::Tensor& x, const std::optional<at:
   const T* upstream = dy.const_data_ptr<T>();
   T* dx = out.mutable_data_ptr<T>();
   const A gain = static_cast<A>(s.gain), limit = static_cast<A>(s.clamp);
-  at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+  ganinv::share(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
     A z[kBlock], y[kBlock];
     for (int64_t p = begin, n; p < end; p += n) {
       n = std::min(bias.reach(p), end - p);

@@ -2,7 +2,6 @@
 // a doubling layer), demodulation, noise, bias, leaky ReLU, gain and clamp. channels_last only.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "pages.h"
 #include "parts.h"
 #include "rows.h"
+#include "share.h"
 
 namespace {
 
@@ -77,7 +77,7 @@ at::Tensor epilogue(const at::Tensor& x, const std::optional<at::Tensor>& f, at:
     scalar_t* out = y.mutable_data_ptr<scalar_t>();
     const int64_t line = width * x.size(1);
     if (!f) {
-      at::parallel_for(0, x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
+      ganinv::share(x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
         std::vector<A> row(line);
         for (int64_t p = begin; p < end; ++p) {
           for (int64_t i = 0; i < line; ++i) row[i] = Element<scalar_t>::load(in + p * line + i);
@@ -90,7 +90,7 @@ at::Tensor epilogue(const at::Tensor& x, const std::optional<at::Tensor>& f, at:
     const Axis ax(x.size(3), width, 1, 1, padding[0], f->size(-1)), ay(x.size(2), height, 1, 1, padding[2], f->size(0));
     const Filter<A> filter(*f, false, filter_gain);
     const Rows<scalar_t> rows{in, out, x.size(1), ax, ay, filter};
-    at::parallel_for(0, x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
+    ganinv::share(x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
       rows.run(begin, end, [&](int64_t p, A* row) { finish.row(p, row, row); });
     });
   });

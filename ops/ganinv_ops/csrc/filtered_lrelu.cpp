@@ -6,7 +6,6 @@
 // summed. So no more of the upsampled picture exists than the rows one output sees, and they fit the second cache level.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "element.h"
 #include "fir.h"
 #include "lanes.h"
+#include "share.h"
 
 namespace {
 
@@ -272,7 +272,7 @@ void sweep(const at::Tensor& x, const at::Tensor& out, const std::optional<at::T
   const int64_t vectors = (from.count + kLanes<A> - 1) / kLanes<A>, width = down.x.out;
   const int64_t wanted = std::max((width + kStrip / 2) / kStrip, std::min(at::get_num_threads() / vectors, width / 16));
   const int64_t strips = std::max<int64_t>(1, wanted), size = (width + strips - 1) / strips;
-  at::parallel_for(0, vectors * strips, 1, [&](int64_t begin, int64_t end) {
+  ganinv::share(vectors * strips, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t left = task % strips * size, right = std::min(left + size, width);
       if (left < right)

@@ -1,13 +1,13 @@
 // Upsample, pad, filter and downsample on the CPU; rows.h says how.
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
 #include "pages.h"
 #include "rows.h"
+#include "share.h"
 
 namespace {
 
@@ -38,7 +38,7 @@ at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef u
     using A = typename Element<scalar_t>::Acc;
     const Filter<A> filter(f, flip, gain);
     const Rows<scalar_t> job{dense.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), channels, ax, ay, filter};
-    at::parallel_for(0, rows, std::max<int64_t>(1, kGrain / (width * channels)),
+    ganinv::share(rows, std::max<int64_t>(1, kGrain / (width * channels)),
                      [&](int64_t begin, int64_t end) { job.run(begin, end, [](int64_t, A*) {}); });
   });
   return out;

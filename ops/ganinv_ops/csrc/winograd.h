@@ -3,7 +3,6 @@
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +11,7 @@
 #include "gemm.h"
 #include "pages.h"
 #include "resample.h"
+#include "share.h"
 
 namespace ganinv {
 
@@ -45,7 +45,7 @@ typedef std::array<std::array<float, 9>, kPositions> Transform;
 inline void transform_weights(const float* w, int64_t in, const Transform& matrix, int64_t first, int64_t count, int64_t width,
                               float* to) {
   const int64_t across = width / kLane;
-  at::parallel_for(0, count * across * in, 64, [&](int64_t begin, int64_t end) {
+  share(count * across * in, 64, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
       const int64_t panel = job / in / across, lane = job / in % across * kLane, i = job % in;
       const float* source = w + (((first + panel) * width + lane) * in + i) * 9;
@@ -91,13 +91,13 @@ void convolve(const Layer& layer, const float* w, const Transform& matrix) {
   float *entered = room.mutable_data_ptr<float>(), *weights = entered + Layer::kProducts * batch * in;
   for (int64_t first = 0; first < tiles; first += batch) {
     const int64_t n = std::min(batch, tiles - first), chunks = ceil_div(n, chunk);
-    at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+    share(n, 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) layer.enter(first + t, t, n, entered);
     });
     for (int64_t panel = 0; panel < panels; panel += group) {
       const int64_t count = std::min(group, panels - panel);
       if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, count, width, weights);
-      at::parallel_for(0, count * chunks, 1, [&](int64_t begin, int64_t end) {
+      share(count * chunks, 1, [&](int64_t begin, int64_t end) {
         std::vector<float> made(Layer::kProducts * chunk * width);
         for (int64_t job = begin; job < end; ++job) {
           const int64_t t = job / count * chunk, m = std::min(chunk, n - t), which = job % count;

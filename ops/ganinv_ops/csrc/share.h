@@ -1,0 +1,33 @@
+// Work for all threads, handed out piece by piece as each gets free. at::parallel_for cuts it into equal shares and waits for the
+// slowest core: one of another kind, or one with other work to do.
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "resample.h"
+
+namespace ganinv {
+
+constexpr int64_t kPieces = 4;  // for each thread; a piece of rows begins with a few that the one before has read as well
+
+// run(begin, end) for all of [0, jobs), at least `grain` jobs at a time (but for the last). Which thread has which is by chance.
+template <typename F>
+void share(int64_t jobs, int64_t grain, const F& run) {
+  const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  const int64_t piece = threads == 1 ? jobs : std::max(grain, ceil_div(jobs, threads * kPieces));
+  if (piece >= jobs) {
+    if (jobs > 0) run(int64_t{0}, jobs);
+    return;
+  }
+  const int64_t pieces = ceil_div(jobs, piece);
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min(threads, pieces), 1, [&](int64_t, int64_t) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < pieces;)
+      run(i * piece, std::min(jobs, (i + 1) * piece));
+  });
+}
+
+}  // namespace ganinv
