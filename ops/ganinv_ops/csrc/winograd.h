@@ -98,7 +98,8 @@ void convolve(const Layer& layer, const float* w, const Transform& matrix) {
       const int64_t count = std::min(group, panels - panel);
       if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, count, width, weights);
       share(count * chunks, 1, [&](int64_t begin, int64_t end) {
-        std::vector<float> made(Layer::kProducts * chunk * width);
+        thread_local std::vector<float> made;  // kept: fresh memory for each piece would be faulted in each time
+        made.resize(Layer::kProducts * chunk * width);
         for (int64_t job = begin; job < end; ++job) {
           const int64_t t = job / count * chunk, m = std::min(chunk, n - t), which = job % count;
           for (int64_t p = 0; p < kPositions; ++p)
