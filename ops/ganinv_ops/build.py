@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 OPS = {
     "cpu": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd", "winograd_up"),
@@ -52,7 +53,10 @@ def load(device: str) -> Path:
     folder = cache_root() / f"{device}-{_digest(sources, flags + link_flags, compiler)}"
     library = folder / f"ganinv_{device}.so"
     if not folder.exists():
-        return _build(device, sources, flags, link_flags, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{device}.lock"):  # of processes that start together one compiles
+            if not folder.exists():
+                return _build(device, sources, flags, link_flags, folder)
     # loading a damaged library can kill the process, so its digest is checked first
     try:
         intact = _sha256(library) == (folder / "sha256").read_text().strip()
@@ -67,13 +71,12 @@ def load(device: str) -> Path:
 
 
 def _build(device: str, sources: list[Path], flags: list[str], link_flags: list[str], folder: Path) -> Path:
-    """Compile in a private folder and rename it into place, so that no other process meets half a build."""
+    """Compile in a private folder and rename it into place, so that a build is whole or not there."""
     from torch.utils import cpp_extension  # slow to import, and needed only here
 
     with_cuda = device == "cuda"
     if with_cuda and cpp_extension.CUDA_HOME is None:
         raise RuntimeError("no CUDA compiler: nvcc is not on the PATH and CUDA_HOME is not set")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     private = Path(tempfile.mkdtemp(prefix=f".{device}-", dir=folder.parent))
     try:
         with _ninja_on_path(), _quiet():
@@ -90,11 +93,7 @@ def _build(device: str, sources: list[Path], flags: list[str], link_flags: list[
         (private / "sha256").write_text(_sha256(library) + "\n")
         for leftover in private.glob("*.o"):
             leftover.unlink()
-        try:
-            private.rename(folder)
-        except OSError:
-            if not folder.exists():  # anything but another process having been first
-                raise
+        private.rename(folder)
     finally:
         shutil.rmtree(private, ignore_errors=True)
     return folder / f"ganinv_{device}.so"

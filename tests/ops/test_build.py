@@ -115,7 +115,7 @@ def test_failing_compiler_is_asked_once(cache: Path, tmp_path: Path, monkeypatch
     monkeypatch.setitem(build.OPS, "cpu", ("bias_act",))  # one source, so that it is asked for one
     assert cause_of_fallback() == "bias_act.cpp:1: error: no space for bits"
     assert log.read_text() == "x\n"
-    assert not list(cache.iterdir())
+    assert [path.name for path in cache.iterdir()] == [".cpu.lock"]
 
 
 def test_no_ninja(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,20 +210,24 @@ def test_operators_in_graphs_fall_back_too(tmp_path: Path) -> None:
     assert python(code, CXX="no-such-compiler", GANINV_CACHE=str(tmp_path)) == "1 True"
 
 
-def test_processes_build_at_once(tmp_path: Path) -> None:
+def test_of_processes_that_start_together_one_builds(tmp_path: Path) -> None:
     (tmp_path / "csrc").mkdir()
     (tmp_path / "csrc" / "quick.cpp").write_text("int stands_in_for_a_slow_build = 0;\n")
-    cache = tmp_path / "cache"
+    cache, calls = tmp_path / "cache", tmp_path / "calls"
+    compiler = fake_compiler(
+        tmp_path, f'case "$*" in *quick.cpp*) echo >> {calls}; sleep 2;; esac\nexec c++ "$@"'
+    )
     code = f"""
     import pathlib
     build._SOURCES, build.OPS["cpu"] = pathlib.Path({str(tmp_path / "csrc")!r}), ("quick",)
     verdict = dispatch.native("cpu")
     print(verdict.ready, verdict.detail)
     """
-    jobs = [start(code, GANINV_CACHE=str(cache)) for _ in range(3)]
+    jobs = [start(code, GANINV_CACHE=str(cache), CXX=compiler) for _ in range(3)]
     results = {job.communicate(timeout=240) for job in jobs}
-    (folder,) = cache.iterdir()  # one library, and no private folder left
+    (folder,) = (path for path in cache.iterdir() if path.name != ".cpu.lock")  # and no private folder left
     assert results == {(f"True {folder / 'ganinv_cpu.so'}\n", "")}
+    assert calls.read_text() == "\n"
 
 
 def test_a_change_in_anything_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
