@@ -16,8 +16,6 @@ READABLE = 0.05
 """Share of an entry's variance that must be read from the codes for a coordinate of its own."""
 PLAIN_SHARE = 0.3
 """Weight of the plain distance beside that of the entries."""
-FULL_INFLUENCE = 5.0
-"""Summed change of the picture (`hidden.influence_maps`, at 64 px) from which an entry counts in full."""
 
 
 class CodeReadout:
@@ -53,21 +51,29 @@ class CodeDistance:
 
     Without `told` it is the squared distance in units of the codes' spread. There a few entries of z that
     colour the whole picture outweigh an expression or a pair of glasses. With `told` each entry is read from
-    the codes, and all entries that show in the picture count the same; the plain distance is added with
+    the codes, and all entries that show in the picture count the same, but that those which the hole hides
+    count as much in all as those which it leaves: of a tight hole it is one. The plain distance is added with
     weight `PLAIN_SHARE`.
     """
 
-    def __init__(self, readout: CodeReadout, told: ToldEntries | None = None, resolution: int = 64) -> None:
-        self.spread, self.entries = readout.spread, None
-        if told is not None:
-            whole = FULL_INFLUENCE * (resolution / 64) ** 2
-            weight = (told.influence.sum(dim=1) / whole).clamp(max=1)
-            self.entries = readout.entries * (weight / weight.sum()).sqrt()
+    def __init__(self, readout: CodeReadout, told: ToldEntries | None = None) -> None:
+        self.spread, self.entries = readout.spread, readout.entries
+        self.weight = None if told is None else told.weight
 
-    def __call__(self, codes: Tensor, true: Tensor, counts: Tensor) -> Tensor:
-        """Mean over codes (N, num_ws, w_dim), of which those that do not count, (N,) bool, add 0."""
+    def __call__(self, codes: Tensor, true: Tensor, counts: Tensor, told: Tensor | None = None) -> Tensor:
+        """Mean over codes (N, num_ws, w_dim), of which those that do not count, (N,) bool, add 0. `told`:
+        which entries the picture tells, (N, z_dim) bool; None = all.
+        """
         plain = losses.code_distance(codes, true, counts, self.spread)
-        if self.entries is None:
+        if self.weight is None:
             return plain
-        entries = ((codes - true) @ self.entries).square().sum(dim=2).mean(dim=1)  # (N,)
-        return (entries * counts).mean() + PLAIN_SHARE * plain
+        error = ((codes - true) @ self.entries).square().mean(dim=1)  # (N, z_dim)
+        known = torch.ones_like(error, dtype=torch.bool) if told is None else told
+        total, parts = torch.zeros_like(error[:, 0]), torch.zeros_like(error[:, 0])
+        for of_part in (known, ~known):
+            weight = self.weight * of_part  # (N, z_dim)
+            sums = weight.sum(dim=1)
+            part = sums.clamp(max=1)  # what hardly shows is no half
+            total = total + part * (error * weight).sum(dim=1) / sums.clamp_min(1e-6)
+            parts = parts + part
+        return (total / parts.clamp_min(1e-6) * counts).mean() + PLAIN_SHARE * plain

@@ -16,12 +16,14 @@ from torch.nn.functional import interpolate, one_hot
 from ganinv.parts import Backbone, free_form_batch, middle
 
 from .edits import Edits
-from .hidden import ToldEntries, part_holes
+from .hidden import PART_SHARES, ToldEntries, part_holes
 from .reals import Reals
 from .settings import HoleSettings, TrainConfig
 
 WIDEST = 4
 """Part holes are widened by 1 to this many pixels at 64 px: people do not erase to the pixel."""
+PART_MOST = 0.5
+"""Larger shares of the picture are no part of it: pose, light and background move nearly all."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Batch:
     targets (T, 3, R, R): the pictures, then the edited ones; target_of (P * N,): which target a row has;
     edit: (P * N, num_ws, w_dim) added to the codes before rendering, or None; reals (N, 3, R, R) for the
     discriminator; w_true (N, num_ws, w_dim): the pictures' own codes, meaningless where has_code (N,) is
-    false (real pictures without latents); labels (N, c_dim): their classes, zeros where unknown, or None
+    false (real pictures without latents); told (N, z_dim): which entries of z the visible part tells, or None
+    where that is not asked for; labels (N, c_dim): their classes, zeros where unknown, or None
     where the generator has none.
     """
 
@@ -46,6 +49,7 @@ class Batch:
     reals: Tensor
     w_true: Tensor
     has_code: Tensor
+    told: Tensor | None
     labels: Tensor | None
     passes: int
 
@@ -96,7 +100,7 @@ class Sampler:
         image = self._images(w_true, is_real, real)
         size, content = self.backbone.resolution, self.config.content
         visible = 1 - draw_holes(n, size, self.config.holes, self.generator, content).to(self.device)
-        agreeing = w_true
+        agreeing, told = w_true, None
         if z is not None:
             visible, told = self._told(z, agrees, visible, labels)
             fresh = torch.randn(z.shape, generator=self.generator).to(self.device)
@@ -112,7 +116,19 @@ class Sampler:
         if labels is not None:
             labels = labels * ~(torch.ones_like(is_real) if all_real else is_real)[:, None]
         return Batch(
-            image, visible, w_rand, where, targets, target_of, edit, reals, w_true, has_code, labels, passes
+            image=image,
+            visible=visible,
+            w_rand=w_rand,
+            where=where,
+            targets=targets,
+            target_of=target_of,
+            edit=edit,
+            reals=reals,
+            w_true=w_true,
+            has_code=has_code,
+            told=told,
+            labels=labels,
+            passes=passes,
         )
 
     def codes(self, count: int, labels: Tensor | None = None) -> Tensor:
@@ -161,23 +177,25 @@ class Sampler:
         """Visible pixels, and which entries of z they tell, (N, z_dim) bool.
 
         A share of the pictures that `agrees` names get a part hole instead of the one drawn, where that is
-        neither empty nor over `holes.most`; the entry that it hides is not told, whatever mean maps say.
+        neither empty nor over `PART_MOST`; the entry that it hides is not told, whatever mean maps say.
         """
         assert self.told is not None
-        showing = self.told.showing
-        if not self.config.data.part_holes or not len(showing):
+        if not self.config.data.part_holes or not bool(self.told.weight.any()):
             return visible, self.told(visible)
         chosen = self._chance(len(z), self.config.data.part_holes) & agrees
-        entry = showing[torch.randint(len(showing), (len(z),), generator=self.generator).to(self.device)]
-        scale = max(1, self.backbone.resolution // 64)
-        wider = int(torch.randint(1, WIDEST * scale + 1, (), generator=self.generator))
+        drawn = torch.multinomial(self.told.weight.cpu(), len(z), replacement=True, generator=self.generator)
+        entry = drawn.to(self.device)
+        widest = max(1, WIDEST * self.backbone.resolution // 64)
+        wider = int(torch.randint(1, widest + 1, (), generator=self.generator))
+        low, high = PART_SHARES
+        shares = (low + (high - low) * torch.rand(len(z), generator=self.generator)).to(self.device)
         rows = chosen.nonzero()[:, 0]
         if not len(rows):
             return visible, self.told(visible)
         known = None if labels is None else labels[rows]
-        holes = part_holes(self.backbone, z[rows], entry[rows], known, wider)
+        holes = part_holes(self.backbone, z[rows], entry[rows], known, shares[rows], wider)
         share = holes.float().mean(dim=(1, 2, 3))
-        fits = (share > 0) & (share <= self.config.holes.most)
+        fits = (share > 0) & (share <= PART_MOST)
         rows, holes = rows[fits], holes[fits]
         visible = visible.clone()
         visible[rows] = 1 - holes.float()

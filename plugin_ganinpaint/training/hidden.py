@@ -22,12 +22,13 @@ SHARE = 0.45
 """An entry is told once the visible part holds this share of its influence, ..."""
 CLEAR = 20.0
 """... or this much of it at 64 px: 100 pixels that change by a tenth of the range, for instance."""
-SHOWS = 0.2
-"""Summed influence at 64 px from which an entry shows in pictures at all."""
+FULL_INFLUENCE = 5.0
+"""Summed influence at 64 px from which an entry counts in full: it shows in pictures."""
 ENDS = 2.0
 """A part hole covers what moves between an entry at -2 and at 2: 95 % of its values lie between."""
-PART_FLOOR, PART_SHARE = 0.12, 0.25
-"""A pixel moves if it changes by this much, of a range of 2, and by this share of the picture's most."""
+PART_FLOOR, PART_SHARES = 0.12, (0.25, 0.5)
+"""A pixel moves if it changes by this much, of a range of 2, and by a share of the picture's most that is
+drawn between these: generators move a little of everything, and holes are to be tight and generous."""
 
 
 class ToldEntries:
@@ -38,7 +39,8 @@ class ToldEntries:
         self.influence = maps
         enough = CLEAR * (backbone.resolution / 64) ** 2
         self.needed = (SHARE * maps.sum(dim=1)).clamp(max=enough)  # (z_dim,)
-        self.showing = (maps.sum(dim=1) >= SHOWS * (backbone.resolution / 64) ** 2).nonzero()[:, 0]  # indices
+        whole = FULL_INFLUENCE * (backbone.resolution / 64) ** 2
+        self.weight = (maps.sum(dim=1) / whole).clamp(max=1)  # (z_dim,): how much an entry shows, 0 to 1
 
     def __call__(self, visible: Tensor) -> Tensor:
         """Whether each entry is told: (N, z_dim) bool from visible (N, 1, R, R)."""
@@ -63,13 +65,16 @@ def influence_maps(backbone: Backbone, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def part_holes(backbone: Backbone, z: Tensor, entries: Tensor, labels: Tensor | None, wider: int) -> Tensor:
+def part_holes(
+    backbone: Backbone, z: Tensor, entries: Tensor, labels: Tensor | None, shares: Tensor, wider: int
+) -> Tensor:
     """Holes (N, 1, R, R) bool, each cut to what one entry of z moves in that very picture.
 
     Args:
         z: of the pictures, (N, z_dim).
         entries: index of each picture's entry, (N,).
         labels: (N, c_dim), or None where the generator has no classes.
+        shares: of the largest change in a picture that a pixel must have, (N,).
         wider: pixels by which the holes are widened.
     """
     ends = []
@@ -78,7 +83,7 @@ def part_holes(backbone: Backbone, z: Tensor, entries: Tensor, labels: Tensor | 
         moved[torch.arange(len(z)), entries] = end
         ends.append(_pictures(backbone, moved, labels))
     change = (ends[1] - ends[0]).abs().amax(dim=1, keepdim=True)
-    least = (PART_SHARE * change.amax(dim=(2, 3), keepdim=True)).clamp_min(PART_FLOOR)
+    least = (shares[:, None, None, None] * change.amax(dim=(2, 3), keepdim=True)).clamp_min(PART_FLOOR)
     return max_pool2d((change > least).float(), 2 * wider + 1, stride=1, padding=wider) > 0
 
 

@@ -52,5 +52,6 @@ def _pictures(batch: Batch, rows: Tensor) -> Batch:
         reals=batch.reals[rows],
         w_true=batch.w_true[rows],
         has_code=batch.has_code[rows],
+        told=None if batch.told is None else batch.told[rows],
         labels=None if batch.labels is None else batch.labels[rows],
     )

@@ -63,7 +63,7 @@ class StageSteps:
         self.code_distance: CodeDistance | None = None
         if self.told is not None or config.losses.code > 0:
             readout = CodeReadout(self.backbone)
-            self.code_distance = CodeDistance(readout, self.told, self.backbone.resolution)
+            self.code_distance = CodeDistance(readout, self.told)
             if self.told is not None and isinstance(self.networks, Networks):
                 self.networks.mixing.basis.copy_(readout.basis())
         discriminator = copy.deepcopy(discriminator).to(device)
@@ -258,7 +258,8 @@ class StageSteps:
         assert self.code_distance is not None
         whole = batch.where.amin(dim=(1, 2, 3)) == 1  # (P * N,)
         rows = whole & batch.has_code.repeat(batch.passes)
-        return self.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows)
+        told = None if batch.told is None else batch.told.repeat(batch.passes, 1)
+        return self.code_distance(w_out, batch.w_true.repeat(batch.passes, 1, 1), rows, told)
 
     def _mode_seeking(self, shown: Tensor, batch: Batch) -> Tensor:
         (first, second), (a, b) = shown.chunk(2), batch.w_rand.chunk(2)

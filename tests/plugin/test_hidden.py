@@ -14,6 +14,7 @@ from ganinv.errors import ConfigError
 from plugin_ganinpaint.training import data, hidden, settings
 from plugin_ganinpaint.training.codes import PLAIN_SHARE, CodeDistance, CodeReadout
 from plugin_ganinpaint.training.hidden import ToldEntries
+from plugin_ganinpaint.training.micro import _pictures
 
 SIDE = 16
 
@@ -102,7 +103,7 @@ def test_part_holes_hide_what_one_entry_moves_and_that_entry() -> None:
     for i, hole in enumerate(hidden_of):
         whole = hole.all(dim=3).all(dim=1).flatten()  # quarters that are hidden altogether
         assert int(whole.sum()) == 1 and fed[i, whole] == true[i, whole]
-        assert 0.25 < float(hole.float().mean()) < 0.6  # a quarter, widened by 1 to 4 pixels
+        assert float(hole.float().mean()) == (9 / 16) ** 2  # a quarter, widened by a pixel
     assert {int(torch.nonzero(h.all(dim=3).all(dim=1).flatten())[0, 0]) for h in hidden_of} == {0, 1, 2, 3}
 
 
@@ -121,7 +122,8 @@ def test_only_what_moves_clearly_is_part_of_the_hole() -> None:
 
     backbone: Any = Leaking()
     entries = torch.tensor([0, 0])
-    tight = hidden.part_holes(backbone, torch.zeros(2, 4), entries, None, wider=0)
+    shares = torch.full((2,), 0.25)
+    tight = hidden.part_holes(backbone, torch.zeros(2, 4), entries, None, shares, wider=0)
     assert torch.equal(tight, quarters_visible(0).bool().expand(2, -1, -1, -1))
 
 
@@ -145,7 +147,7 @@ class Unequal(Quarters):
 def test_entries_that_show_count_the_same_whatever_their_length_in_the_code() -> None:
     backbone: Any = Unequal()
     readout = CodeReadout(backbone)
-    plain, even = CodeDistance(readout), CodeDistance(readout, ToldEntries(backbone), SIDE)
+    plain, even = CodeDistance(readout), CodeDistance(readout, ToldEntries(backbone))
     true, counts = torch.zeros(1, 2, 4), torch.tensor([True])
 
     def moved(entry: int, distance: CodeDistance) -> float:
@@ -183,3 +185,29 @@ def test_the_basis_has_a_coordinate_for_each_entry_and_no_more_than_the_code_has
 def test_a_chance_beyond_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.hidden_codes is 1\.5; give a chance from 0 to 1"):
         settings.DataSettings(hidden_codes=1.5)
+
+
+def test_hidden_entries_count_as_much_in_all_as_told_ones() -> None:
+    backbone: Any = Quarters()
+    distance = CodeDistance(CodeReadout(backbone), ToldEntries(backbone))
+    told = torch.tensor([[False, True, True, True]])
+
+    def moved(entry: int, told: Tensor | None) -> float:
+        codes = torch.zeros(1, 2, 4)
+        codes[..., entry] = 1.0
+        return float(distance(codes, torch.zeros(1, 2, 4), torch.tensor([True]), told))
+
+    plain = PLAIN_SHARE / 4  # of one of four entries
+    assert moved(0, told) == pytest.approx(1 / 2 + plain, rel=0.02)
+    assert moved(1, told) == pytest.approx(1 / 6 + plain, rel=0.02)
+    assert moved(0, None) == moved(0, torch.ones_like(told)) == pytest.approx(1 / 4 + plain, rel=0.02)
+    assert moved(0, torch.zeros_like(told)) == pytest.approx(1 / 4 + plain, rel=0.02)
+
+
+def test_batches_say_what_is_told() -> None:
+    batch = make_sampler(1.0, part_holes=1.0).draw()
+    assert batch.told is not None and batch.told.shape == (16, 4)
+    assert torch.equal((~batch.told).sum(dim=1), torch.ones(16, dtype=torch.long))
+    half = _pictures(batch, torch.tensor([3, 5, 8, 9]))
+    assert half.told is not None and torch.equal(half.told, batch.told[[3, 5, 8, 9]])
+    assert make_sampler(0.0).draw().told is None
