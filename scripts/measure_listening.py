@@ -10,6 +10,8 @@ of regressions of w_out's reading:
 hidden     on the random code's, where the hole hides the attribute: 1 is right
 told       on the picture's own, where it does not: 1 is right
 told, rand on the random code's, where it does not: 0 is right
+tight      on the random code's, within one portrait: renders whose hole is cut to what the attribute moves
+           there (the holes of `ganinv evaluate --calibrate`), 8 random codes each: 1 is right
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganinv.parts import load_backbone
+from ganinv.evaluation.hidden import sweep
+from ganinv.parts import Backbone, load_backbone
 from ganinv.portraits.attributes import ATTRIBUTE_NAMES
 from plugin_ganinpaint.training.codes import CodeReadout
 from plugin_ganinpaint.training.data import Sampler
 from plugin_ganinpaint.training.hidden import ToldEntries
 from plugin_ganinpaint.training.settings import DataSettings, HoleSettings, TrainConfig
-from plugin_ganinpaint.weights import find_weights, load_networks
+from plugin_ganinpaint.weights import TrainedNetworks, find_weights, load_networks
 
 SHOWN = (
     "smile",
@@ -41,6 +45,8 @@ SHOWN = (
     "yaw",
     "bg_val",
 )
+TIGHT = ("smile", "glasses", "beard", "fringe")
+TIGHT_COUNT, TIGHT_CODES, TIGHT_SERIES = 60, 8, 555001
 FEWEST = 12  # pictures from which a slope says anything
 
 
@@ -58,6 +64,7 @@ def main() -> None:
     told = ToldEntries(backbone)
     batch = Sampler(backbone, config, asked.count, torch.Generator().manual_seed(3), told=told).draw()
     w_rand, shows, readout = batch.w_rand[asked.count :], told(batch.visible), CodeReadout(backbone)
+    renders = {name: tight_holes(name, backbone.resolution) for name in TIGHT}
     for weights in asked.weights:
         networks = load_networks(find_weights(backbone, weights), backbone)
         with torch.no_grad():
@@ -66,12 +73,45 @@ def main() -> None:
         found, true, random = (
             (codes.mean(dim=1) - backbone.w_avg) @ readout.entries for codes in (w_out, batch.w_true, w_rand)
         )
-        print(f"{networks.name}\n{'':12}{'hidden':>12}{'told':>8}{'told, rand':>12}")
+        print(f"{networks.name}\n{'':12}{'hidden':>12}{'told':>8}{'told, rand':>12}{'tight':>8}")
         for name in SHOWN:
             i = ATTRIBUTE_NAMES.index(name)
             at = shows[:, i]
             slopes = (slope(found, random, i, ~at), slope(found, true, i, at), slope(found, random, i, at))
-            print(f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}")
+            last = (
+                tight_slope(networks, backbone, readout, i, *renders[name]) if name in TIGHT else float("nan")
+            )
+            print(f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}{last:8.2f}")
+
+
+def tight_holes(attribute: str, size: int) -> tuple[Tensor, Tensor]:
+    """Renders (N, 3, size, size) with holes cut to what the attribute moves in them: also what is visible."""
+    swept = [sweep(attribute, TIGHT_SERIES, index, size, 2, 0) for index in range(TIGHT_COUNT)]
+    swept = [portrait for portrait in swept if portrait.hole.any()]
+    pictures = torch.from_numpy(np.stack([portrait.picture for portrait in swept])).permute(0, 3, 1, 2)
+    holes = torch.from_numpy(np.stack([portrait.hole for portrait in swept]))[:, None]
+    return pictures.float() / 127.5 - 1, 1 - holes.float()
+
+
+@torch.no_grad()
+def tight_slope(
+    networks: TrainedNetworks,
+    backbone: Backbone,
+    readout: CodeReadout,
+    entry: int,
+    image: Tensor,
+    visible: Tensor,
+) -> float:
+    """Slope of w_out's reading over the random code's, both less their means over the codes of a portrait."""
+    w_enc, generator = networks.encoder(image * visible, visible), torch.Generator().manual_seed(1)
+    out, random = [], []
+    for _ in range(TIGHT_CODES):
+        z = torch.randn(len(image), backbone.z_dim, generator=generator)
+        w_rand = backbone.map(z)
+        for found, codes in ((out, networks.mixing(w_enc, w_rand, visible)), (random, w_rand)):
+            found.append(((codes.mean(dim=1) - backbone.w_avg) @ readout.entries)[:, entry])
+    y, x = (torch.stack(part) - torch.stack(part).mean(dim=0) for part in (out, random))
+    return float((y * x).sum() / (x * x).sum())
 
 
 def slope(readings: Tensor, of: Tensor, entry: int, rows: Tensor) -> float:

@@ -121,7 +121,8 @@ class DataSettings:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}; give a chance from 0 to 1")
         if self.part_holes and not self.hidden_codes:
             raise ConfigError(
-                "data.part_holes needs data.hidden_codes above 0: only those rows know what is hidden"
+                "data.part_holes needs data.hidden_codes above 0, whose rows know what is hidden; type "
+                "data.part_holes=0 to do without"
             )
 
 
