@@ -23,7 +23,7 @@ from plugin_ganinpaint.config import EncoderOptions, NetworkConfig
 from plugin_ganinpaint.encoder import ErasedEncoder, options_like
 from plugin_ganinpaint.method import DiverseInpaint, DiverseInpaintConfig
 from plugin_ganinpaint.training import data, entry, settings
-from plugin_ganinpaint.training.reals import Reals
+from plugin_ganinpaint.training.reals import Reals, load_reals
 from plugin_ganinpaint.weights import load_networks
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
@@ -255,10 +255,10 @@ def test_holes_of_training_lie_in_the_content() -> None:
     assert not holes[:, :, :4].any() and not holes[:, :, 28:].any() and holes[:, :, 4:28].any()
 
 
-def test_real_pictures_keep_their_proportions(tmp_path: Path) -> None:
+def test_real_pictures_keep_their_proportions(tmp_path: Path, tiny_backbone: Any) -> None:
     picture(tmp_path / "car.png", 64, 48)
-    bank = data.load_real_images(tmp_path, 32, (24, 32))
-    assert bank.shape == (1, 3, 32, 32) and not bank[:, :, :4].any() and bank[:, :, 4:28].any()
+    bank = load_reals(tmp_path, tiny_backbone.backbone, (12, 16)).images
+    assert bank.shape == (1, 3, 16, 16) and not bank[:, :, :2].any() and bank[:, :, 2:14].any()
 
 
 def test_encoders_of_cars(shared: Path) -> None:
