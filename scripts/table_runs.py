@@ -31,13 +31,8 @@ from table_rows import (
 )
 
 STOPPED = 130
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
-    "MALLOC_TOP_PAD_": "268435456",
-}
-"""Of the children: one thread each, and memory that is kept (docs/training.md, "Faster on a CPU")."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+"""Of the children: one thread each."""
 _OF_CALIBRATION = (
     "total_variation", "generator", "floor", "coverage", "spread", "hole_share", "pictures"
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganinv.allocator import keep_freed_memory
 from ganinv.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def open_backbone(name_or_path: str, device: str, **running: Any) -> Backbone:
     """
     from ganinv.api import load_backbone
 
+    keep_freed_memory()
     return load_backbone(name_or_path, device=_picked(device), **running)
 
 
@@ -27,6 +29,7 @@ def open_backbone_of(weights: str | Path | None, device: str, **running: Any) ->
     """The same for the backbone that goes with a method's weights, see `load_backbone_of`."""
     from ganinv.backbones.loading import load_backbone_of
 
+    keep_freed_memory()
     return load_backbone_of(weights, device=_picked(device), **running)
 
 

@@ -50,8 +50,10 @@ def command(
     ganinv train --config mine.yaml stage1.lr=5e-4 --stage 1 --minutes 20 --out runs/b
     ganinv train --method e4e --out runs/e4e
     """
+    from ganinv.allocator import keep_freed_memory
     from ganinv.plugins import registry
 
+    keep_freed_memory()
     trainer = registry("trainers").get(method)
     result = trainer(
         config,
