@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
+    asked.out.mkdir(parents=True, exist_ok=True)
     shutil.copy(asked.demo / "sheet.png", asked.out / "demo.png")
     strips(asked.demo / "completions/000000.inversion.safetensors", asked.work, asked.out)
     people = asked.work / "people"

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--address", default="http://127.0.0.1:7860")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for name, (width, height, scheme) in VIEWS.items():

@@ -20,7 +20,7 @@ from .hidden import PART_SHARES, ToldEntries, part_holes
 from .reals import Reals
 from .settings import HoleSettings, TrainConfig
 
-WIDEST = 4
+WIDEST = 8
 """Part holes are widened by 1 to this many pixels at 64 px: people do not erase to the pixel."""
 PART_MOST = 0.5
 """Larger shares of the picture are no part of it: pose, light and background move nearly all."""
