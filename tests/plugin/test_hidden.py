@@ -103,7 +103,8 @@ def test_part_holes_hide_what_one_entry_moves_and_that_entry() -> None:
     for i, hole in enumerate(hidden_of):
         whole = hole.all(dim=3).all(dim=1).flatten()  # quarters that are hidden altogether
         assert int(whole.sum()) == 1 and fed[i, whole] == true[i, whole]
-        assert float(hole.float().mean()) == (9 / 16) ** 2  # a quarter, widened by a pixel
+        # a quarter, widened by one pixel or two
+        assert float(hole.float().mean()) in ((9 / 16) ** 2, (10 / 16) ** 2)
     assert {int(torch.nonzero(h.all(dim=3).all(dim=1).flatten())[0, 0]) for h in hidden_of} == {0, 1, 2, 3}
 
 
