@@ -4,8 +4,7 @@
         plugin_ganinpaint/bundled/portraits-64.safetensors
     python scripts/ship_weights.py runs/a/diverse-inpaint.safetensors runs/b/diverse-inpaint.safetensors OUT
 
-Runs that go on from one start end near each other, and the mean of their weights is a little better than
-each.
+Runs that go on from one start end near each other; the mean of their weights works as a network does.
 """
 
 from __future__ import annotations
