@@ -21,16 +21,14 @@ def open_backbone(name_or_path: str, device: str, **running: Any) -> Backbone:
     """
     from ganinv.api import load_backbone
 
-    keep_freed_memory()
-    return load_backbone(name_or_path, device=_picked(device), **running)
+    return load_backbone(name_or_path, device=_made_ready(device), **running)
 
 
 def open_backbone_of(weights: str | Path | None, device: str, **running: Any) -> Backbone:
     """The same for the backbone that goes with a method's weights, see `load_backbone_of`."""
     from ganinv.backbones.loading import load_backbone_of
 
-    keep_freed_memory()
-    return load_backbone_of(weights, device=_picked(device), **running)
+    return load_backbone_of(weights, device=_made_ready(device), **running)
 
 
 def backbone_of(inversion: Inversion, path: Path) -> str:
@@ -50,7 +48,12 @@ def backbone_of(inversion: Inversion, path: Path) -> str:
     return str(found)
 
 
-def _picked(device: str) -> str:
+def _made_ready(device: str) -> str:
+    """The device, "auto" decided. Where this process is to compute on the CPU it keeps what it frees."""
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        keep_freed_memory()
+    return device
