@@ -126,7 +126,13 @@ class StageRun(StageSteps):
             torch.Generator().manual_seed(derive_seed(self.config.seed, self.stage, use))
             for use in ("probe", "choice")
         )
-        monitor = Monitor(self.out, self.stage, Probe(self._sampler(PROBES, probe, None)), images=self.images)
+        monitor = Monitor(
+            self.out,
+            self.stage,
+            Probe(self._sampler(PROBES, probe, None)),
+            images=self.images,
+            sheet_at=self.record.sheet_at,
+        )
         count = self.config.choose_by
         return monitor, Chooser(self._sampler(PROBES, choice, None), self.distance, count) if count else None
 

@@ -24,6 +24,8 @@ from .data import Batch, Sampler
 from .state import LOG
 
 PROBES, SAMPLES = 8, 4
+_PROBE = "probe_"
+"""With this begin the names of a sheet's figures in the log."""
 
 
 class Probe:
@@ -75,15 +77,19 @@ def visible_psnr(shown: Tensor, image: Tensor, visible: Tensor) -> float:
 
 
 class Monitor:
-    """Writes OUT/log.jsonl, OUT/tensorboard and OUT/sheets; a run resumed at `images` drops later lines."""
+    """Writes OUT/log.jsonl, OUT/tensorboard and OUT/sheets; a run resumed at `images` drops later lines.
 
-    def __init__(self, out: Path, stage: int, probe: Probe, *, images: int) -> None:
+    The last sheet may be one of a run that ended at `images` and was killed before its state knew of it:
+    figures of sheets after `sheet_at` are dropped too, and drawn again.
+    """
+
+    def __init__(self, out: Path, stage: int, probe: Probe, *, images: int, sheet_at: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self.out, self.stage, self.probe = out, stage, probe
         out.mkdir(parents=True, exist_ok=True)
         self.log = out / LOG
-        self._drop_later_lines(images)
+        self._drop_later_lines(images, sheet_at)
         self.writer: Any = SummaryWriter(str(out / "tensorboard" / f"stage{stage}"), purge_step=images + 1)
 
     def scalars(self, images: int, values: dict[str, float]) -> None:
@@ -100,14 +106,14 @@ class Monitor:
         figures, shown = self.probe.look(networks)
         figures |= more
         write_png(self.out / "sheets" / f"stage{self.stage}-{images:08d}.png", self.probe.sheet(shown))
-        self.scalars(images, {f"probe_{name}": value for name, value in figures.items()})
+        self.scalars(images, {_PROBE + name: value for name, value in figures.items()})
         return figures
 
     def close(self) -> None:
         """Finish the TensorBoard file."""
         self.writer.close()
 
-    def _drop_later_lines(self, images: int) -> None:
+    def _drop_later_lines(self, images: int, sheet_at: int) -> None:
         """Drop this stage's lines after `images`, later stages' where it begins, and what a kill cut off."""
         if not self.log.is_file():
             return
@@ -117,8 +123,13 @@ class Monitor:
             if not line.endswith("}\n"):
                 continue
             entry = json.loads(line)
-            own = entry["stage"] == self.stage
-            if entry["images"] <= images if own else images or entry["stage"] < self.stage:
+            own, last = entry["stage"] == self.stage, sheet_at if _of_a_sheet(entry) else images
+            if entry["images"] <= last if own else images or entry["stage"] < self.stage:
                 kept += line
         if kept != before:
             atomic_write(self.log, lambda stream: stream.write(kept.encode()))
+
+
+def _of_a_sheet(entry: dict[str, float]) -> bool:
+    """Whether a line of the log tells the figures of a sheet."""
+    return any(name.startswith(_PROBE) for name in entry)

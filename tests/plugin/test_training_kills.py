@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from ganinv.errors import CheckpointError
 from ganinv.parts import Backbone, Discriminator
 from plugin_ganinpaint.training import entry
 from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
-from plugin_ganinpaint.training.state import LOG, state_path
+from plugin_ganinpaint.training.state import LOG, save_state, state_path
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
 
@@ -81,3 +82,38 @@ def test_a_finished_stage_is_left_as_it_is(
     assert result["stages"]["1"]["diversity"] > 0
     for path, content in kept.items():
         assert path.read_bytes() == content, path.name
+
+
+def test_killed_between_the_last_sheet_and_its_state(
+    short: Make,
+    backbone: Backbone,
+    discriminator: Discriminator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The state of the last step knows nothing of the sheet at the end: the sheet's figures come once."""
+    config = short(save_every=24)
+    entry.fit(config, backbone, discriminator, tmp_path / "whole", stage="1")
+    from plugin_ganinpaint.training import loop
+
+    saves: list[Path] = []
+
+    def killed_at_the_second(path: Path, state: dict[str, Any]) -> Path:
+        saves.append(path)
+        if len(saves) == 2:
+            raise InterruptedError
+        return save_state(path, state)
+
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr(loop, "save_state", killed_at_the_second)
+        entry.fit(config, backbone, discriminator, tmp_path / "killed", stage="1")
+    entry.fit(config, backbone, discriminator, tmp_path / "killed", stage="1", resume=True)
+
+    whole, killed = (
+        [json.loads(line) for line in (tmp_path / run / LOG).read_text().splitlines()]
+        for run in ("whole", "killed")
+    )
+    assert [(line["images"], line.keys()) for line in killed] == [
+        (line["images"], line.keys()) for line in whole
+    ]
+    assert [line["images"] for line in whole if "probe_diversity" in line] == [16, 24]
