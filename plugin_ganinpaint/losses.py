@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import adaptive_avg_pool2d, softplus
 
 from ganinv.parts import ConfigError, Discriminator
 
 ADVERSARIAL_KINDS = ("non-saturating", "hinge")
+LEAST_HOLE = 0.05
+"""Share of a picture below which a hole's pixels gain no more weight: ten times that of others is enough."""
 
 
 def blend(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
@@ -27,11 +29,25 @@ def visible_l2(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
     """Squared error over the pixels of `where`, divided by their number: it does not shrink with the hole.
 
     Taken picture by picture and then averaged: a picture with few known pixels counts as much as any other,
-    and one with none adds 0. Returns a scalar.
+    and one with none adds 0. `where` may also weigh pixels (`hole_weights`). Returns a scalar.
     """
     error = ((output - target).float().square() * where).sum(dim=(1, 2, 3))  # (N,)
     count = where.sum(dim=(1, 2, 3)) * output.shape[1]
     return (error / count.clamp_min(1)).mean()
+
+
+def hole_weights(where: Tensor, visible: Tensor, balance: float) -> Tensor:
+    """Weights of pixels (N, 1, H, W), 1 on average over a picture: how much each counts in the losses.
+
+    In pictures that must agree everywhere (`where` all ones), a `balance` of 1 lets the hole count as much in
+    all as what is visible, 0 each pixel alike. A hole that covers next to nothing counts as one of
+    `LEAST_HOLE` does for each of its pixels; pictures without a hole, or that are all hole, as with 0.
+    """
+    seen = visible.mean(dim=(1, 2, 3), keepdim=True).clamp(LEAST_HOLE, 1 - LEAST_HOLE)
+    even = torch.lerp(0.5 / (1 - seen), 0.5 / seen, visible)
+    even = even / even.mean(dim=(1, 2, 3), keepdim=True)
+    whole = where.amin(dim=(1, 2, 3), keepdim=True) == 1
+    return torch.where(whole, 1 + balance * (even - 1), torch.ones_like(where))
 
 
 def code_distance(codes: Tensor, true: Tensor, counts: Tensor, spread: Tensor) -> Tensor:
@@ -71,10 +87,20 @@ class FeatureDistance(nn.Module):
         maps = self.features(images)
         return torch.cat([f.mean(dim=(2, 3)) * f.shape[1] ** 0.5 for f in maps], dim=1)
 
-    def forward(self, output: Tensor, target_features: Sequence[Tensor]) -> Tensor:
-        """Mean distance of pictures (N, 3, H, W) to those that `target_features` were read from; a scalar."""
-        maps = zip(self.features(output), target_features, strict=True)
-        return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in maps]).mean()
+    def forward(
+        self, output: Tensor, target_features: Sequence[Tensor], weights: Tensor | None = None
+    ) -> Tensor:
+        """Mean distance of pictures (N, 3, H, W) to those that `target_features` were read from; a scalar.
+
+        `weights` (N, 1, H, W): how much each pixel counts, 1 on average; averaged to the maps' sizes.
+        """
+        found = []
+        for a, b in zip(self.features(output), target_features, strict=True):
+            apart = (a - b).square().sum(dim=1, keepdim=True)
+            if weights is not None:
+                apart = apart * adaptive_avg_pool2d(weights, (apart.shape[2], apart.shape[3]))
+            found.append(apart.mean())
+        return torch.stack(found).mean()
 
 
 def unit_channels(features: Tensor) -> Tensor:

@@ -75,6 +75,9 @@ class LossSettings:
     """Discriminator steps between two R1 penalties, which are weighted by it in turn."""
     r1_gamma: float | None = None
     """Weight of R1; None = 0.0002 * resolution^2 / batch."""
+    balance: float = 0.0
+    """In rows that must agree on all pixels: 1 lets a hole count as much in all in l2 and the perceptual
+    distance as what is visible, 0 each pixel alike, values between lie between."""
     code: float = 0.0
     """Weight of the squared distance of w_out to the picture's own code, in units of the codes' spread, of
     rows that must agree on all pixels (others count as 0): it keeps w_out among the codes that the generator
@@ -90,6 +93,8 @@ class LossSettings:
         check_kind(self.adversarial_kind)
         if min(self.r1_every, self.adversarial_every) < 1:
             raise ConfigError("losses.r1_every and losses.adversarial_every are numbers of steps, at least 1")
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"losses.balance is {self.balance:g}; it goes from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -213,13 +213,18 @@ class StageSteps:
         given = batch.erased, batch.visible, batch.w_rand, partial(render, self.backbone), batch.edit
         shown, w_out = self.wrapped(*given)
         target = batch.targets[batch.target_of]
-        terms = {"l2": losses.visible_l2(shown, target, batch.where)}
+        pixels = None
+        if weights.balance > 0:
+            seen = batch.visible.repeat(batch.passes, 1, 1, 1)
+            pixels = losses.hole_weights(batch.where, seen, weights.balance)
+        where = batch.where if pixels is None else batch.where * pixels
+        terms = {"l2": losses.visible_l2(shown, target, where)}
         total = weights.l2 * terms["l2"]
         if weights.perceptual > 0:
             with torch.no_grad():
                 wanted = self.distance.features(batch.targets)
             known = losses.blend(shown, target, batch.where)
-            terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted])
+            terms["perceptual"] = self.distance(known, [f[batch.target_of] for f in wanted], pixels)
             total = total + weights.perceptual * terms["perceptual"]
         if weights.code > 0:
             terms["code_out"] = self._code_distance(w_out, batch)

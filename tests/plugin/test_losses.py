@@ -52,6 +52,41 @@ def test_visible_l2_does_not_shrink_with_the_hole() -> None:
     assert float(losses.visible_l2(target + 0.5, target, torch.zeros_like(small))) == 0
 
 
+def test_hole_weights_let_the_hole_count_as_much_as_the_rest() -> None:
+    visible, whole = some_map(3, 2), torch.ones(3, 1, 16, 16)
+    weights = losses.hole_weights(whole, visible, 1.0)
+    assert torch.allclose((weights * (1 - visible)).sum(dim=(1, 2, 3)), torch.tensor(128.0))
+    assert torch.allclose((weights * visible).sum(dim=(1, 2, 3)), torch.tensor(128.0))
+    between = losses.hole_weights(whole, visible, 0.25)
+    assert torch.allclose(between, 0.25 * weights + 0.75)
+    partial = losses.hole_weights(visible, visible, 1.0)
+    assert torch.equal(partial, whole)  # the hole need not agree: nothing to balance
+    for empty in (whole, 1 - whole):
+        assert torch.allclose(losses.hole_weights(whole, empty, 1.0), whole)
+    pixel = whole.clone()
+    pixel[:, :, 3, 3] = 0
+    assert 9 < float(losses.hole_weights(whole, pixel, 1.0).max()) < 19  # not 128
+
+
+def test_weighted_losses_match_a_plain_computation() -> None:
+    output, target, visible = pictures(2, 0), pictures(2, 1), some_map(2, 2)
+    weights = losses.hole_weights(torch.ones_like(visible), visible, 1.0)
+    error = ((output - target) ** 2).mean(dim=1, keepdim=True)
+    expected = [0.5 * (error[n][v].mean() + error[n][~v].mean()) for n, v in enumerate(visible.bool())]
+    assert float(losses.visible_l2(output, target, weights)) == pytest.approx(
+        float(sum(expected)) / 2, rel=1e-5
+    )
+    network = tiny_discriminator()
+    distance = losses.FeatureDistance(network)
+    found = []
+    for a, b in zip(distance.features(output), distance.features(target), strict=True):
+        small = weights.unflatten(2, (a.shape[2], -1)).unflatten(4, (a.shape[3], -1)).mean(dim=(3, 5))
+        found.append(float((((a - b) ** 2).sum(dim=1, keepdim=True) * small).mean()))
+    measured = float(distance(output, distance.features(target), weights))
+    assert measured == pytest.approx(sum(found) / len(found), rel=1e-5)
+    assert measured != pytest.approx(float(distance(output, distance.features(target))), rel=1e-3)
+
+
 def test_blend_keeps_the_target_outside() -> None:
     output, target, where = pictures(2, 0), pictures(2, 1), some_map(2, 2)
     assert torch.equal(losses.blend(output, target, where), torch.where(where.bool(), output, target))
