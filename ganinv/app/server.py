@@ -73,6 +73,7 @@ def serve(
     folder = Path(tempfile.mkdtemp(prefix="ganinv-app-"))  # of this user alone
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     blocks = build(studio, folder)
+    studio.warm_up()
     try:
         blocks.launch(**_options(studio, host, port, browser))
     except OSError as cause:

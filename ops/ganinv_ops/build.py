@@ -32,6 +32,7 @@ OPS = {
 }
 """Library, by the type of its device, to the operators that it has kernels of."""
 
+_LOG = logging.getLogger("ganinv_ops")
 _SOURCES = Path(__file__).parent / "csrc"
 
 
@@ -42,7 +43,8 @@ def cache_root() -> Path:
 
 
 def load(device: str) -> Path:
-    """Loads the library of a device, compiled first where the cache has none; returns its path.
+    """Loads the library of a device, compiled first where the cache has none, which is logged as a warning:
+    somebody waits for minutes; returns its path.
 
     Raises:
         RuntimeError, OSError: no compiler, sources that do not compile, a broken cache; the text says what.
@@ -54,6 +56,9 @@ def load(device: str) -> Path:
     library = folder / f"ganinv_{device}.so"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _LOG.warning(
+            "compiling the fused operations for %s, once for this machine: it takes some minutes", device
+        )
         with FileLock(folder.parent / f".{device}.lock"):  # of processes that start together one compiles
             if not folder.exists():
                 return _build(device, sources, flags, link_flags, folder)

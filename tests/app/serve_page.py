@@ -9,10 +9,8 @@ from ganinv.api import load_method
 from ganinv.app.limits import Limits
 from ganinv.app.server import serve
 from ganinv.app.studio import Studio
-from ganinv_ops import dispatch
 
 if __name__ == "__main__":
-    dispatch.native("cpu")  # compiled before a page waits for it
     blocks = serve(
         Studio(load_method("diverse-inpaint"), Limits(**json.loads(sys.argv[2])), stored=False),
         port=int(sys.argv[1]),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ganinv.api import Inversion
+from ganinv.app.server import serve
 from ganinv.app.studio import Studio
 
 client_module = pytest.importorskip("gradio_client", reason="needs the extra `app`")
@@ -154,3 +155,24 @@ def test_a_full_queue_says_busy(address: str, portrait: Path, mask: Path) -> Non
     assert len(done) >= 8 and busy and len(done) + len(busy) == len(answers), answers[:3]
     time.sleep(0.2)
     assert httpx.get(address, timeout=10).status_code == 200
+
+
+def test_operations_are_compiled_before_the_page_is_there(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sits before a page that waits for a compiler."""
+    order: list[str] = []
+    drawn = type(studio.backbone).synthesize
+
+    def draw(backbone: Any, *arguments: Any, **options: Any) -> Any:
+        order.append("drawn")
+        return drawn(backbone, *arguments, **options)
+
+    class Page:
+        def launch(self, **options: Any) -> None:
+            order.append("served")
+
+    monkeypatch.setattr(type(studio.backbone), "synthesize", draw)
+    monkeypatch.setattr("ganinv.app.server.build", lambda studio, folder: Page())
+    serve(studio, browser=False, wait=False)
+    assert order == ["drawn", "served"]
