@@ -1,11 +1,11 @@
 """The public names for users; `ganinv.parts` has those for plugin authors. All else may change at any time.
 
-from ganinv.api import load_backbone, load_method, open_picture
+from ganinv.api import complete, load_backbone, load_method, open_picture
 
 method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
 opened = open_picture("me.png", 64, mask="mask.png")
 result = method.invert(opened.image, opened.hole, samples=6, seed=0)
-pictures = method.render(result)  # (1, 6, 3, 64, 64) in [-1, 1]
+pictures = complete(result, method.backbone)  # uint8 (1, 6, 64, 64, 3)
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ganinv import mask_files, masks, sizes
 from ganinv.align.regions import is_region
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import bundled_models, load_backbone, load_backbone_of
+from ganinv.completing import complete
 from ganinv.compositing import composite
 from ganinv.configs import check_call
 from ganinv.editing.directions import apply_edits, load_direction, load_directions
@@ -67,6 +68,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "bundled_models",
+    "complete",
     "composite",
     "edit",
     "evaluate",

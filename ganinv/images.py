@@ -93,8 +93,8 @@ def to_tensor(pixels: Bytes) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Bytes:
-    """Float (N, 3, H, W), clamped to [-1, 1] -> uint8 (N, H, W, 3), rounded."""
-    return np.ascontiguousarray(to_levels(images).permute(0, 2, 3, 1).cpu().numpy())
+    """Float (..., 3, H, W), clamped to [-1, 1] -> uint8 (..., H, W, 3), rounded."""
+    return np.ascontiguousarray(to_levels(images).movedim(-3, -1).cpu().numpy())
 
 
 def to_levels(images: Tensor) -> Tensor:

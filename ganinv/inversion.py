@@ -41,6 +41,7 @@ class Inversion:
     content: height and width of the middle part that holds the picture, black being around it; None = all.
     noise: which noise the generator is run with; "random" is drawn from each sample's seed.
     features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
+    features_in_holes: whether they also draw what is pasted into holes, see `for_holes`.
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
@@ -56,6 +57,7 @@ class Inversion:
     content: tuple[int, int] | None = None
     noise: Noise = "const"
     features: Mapping[int, Tensor] = field(default_factory=dict)
+    features_in_holes: bool = True
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
     backbone: Mapping[str, Any] = field(default_factory=dict)
     method: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +108,14 @@ class Inversion:
         tuned = {name: t[:, one] for name, t in self.tuned.items()}
         return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features, tuned=tuned)
 
+    def for_holes(self) -> Inversion:
+        """What is drawn to be pasted into the holes: the inversion itself, or without its features where
+        these only bring back what is known. Where nothing is erased, the inversion itself.
+        """
+        if self.features_in_holes or not bool(self.hole.any()):
+            return self
+        return replace(self, features={})
+
     def save(self, path: str | Path) -> str:
         """Writes the file, whole or not at all. Returns its SHA-256. Raises OutputError."""
         tensors = {"ws": self.ws, "working": self.working, "hole": self.hole}
@@ -115,6 +125,7 @@ class Inversion:
             "seeds": list(self.seeds),
             "content": None if self.content is None else list(self.content),
             "noise": self.noise,
+            "features_in_holes": self.features_in_holes,
             "backbone": dict(self.backbone),
             "method": dict(self.method),
             "options": dict(self.options),
@@ -138,6 +149,7 @@ class Inversion:
                 content=_size(header.get("content")),
                 noise=header["noise"],
                 features={int(k[len(_FEATURES) :]): v for k, v in tensors.items() if k.startswith(_FEATURES)},
+                features_in_holes=bool(header.get("features_in_holes", True)),
                 # read as float32; the file holds half precision, so nothing is lost
                 tuned={k[len(_TUNED) :]: v.half() for k, v in tensors.items() if k.startswith(_TUNED)},
                 **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},

@@ -36,7 +36,8 @@ from ganinv.parts import (
 from .sampling import random_codes
 from .weights import TrainedNetworks, find_weights, load_networks
 
-VERSION = "1"
+VERSION = "2"
+FILLS = ("codes", "features")
 _ENCODED = 8  # pictures in one pass of the encoder: not the generator's chunk, so that codes keep their bits
 
 
@@ -48,8 +49,13 @@ class DiverseInpaintConfig:
     """1 leaves the skip features out, 2 demands them, None uses what the weight file has."""
     label: int | None = None
     """Class of the random codes, for generators that have classes; None = each in turn."""
+    fill: str = "codes"
+    """What draws the pixels that are pasted into holes: "codes", whose tints are the same inside and around
+    a hole, so that the tones of a composite mend them; "features", the codes with the skip features."""
 
     def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise UsageError(f"fill={self.fill} is not known; possible: {', '.join(FILLS)}")
         if self.stage not in (None, 1, 2):
             raise UsageError(f"stage {self.stage} is not known; diverse-inpaint has stage 1 and stage 2")
 
@@ -127,6 +133,7 @@ class DiverseInpaint(GuidedMethod):
             content=self.content,
             noise="const",
             features={r: f.unflatten(0, shape) for r, f in features.items()},
+            features_in_holes=self.config.fill == "features",
             backbone=backbone_record(self.backbone),
             method={
                 "name": self.name,
@@ -180,6 +187,7 @@ class DiverseInpaint(GuidedMethod):
             "chunk": size,
             "label": self.config.label,
             "stage": 1 if self.skip is None else 2,
+            "fill": self.config.fill,
             "device": self.backbone.w_avg.device.type,
         }
         if w_rand is not None:
@@ -194,6 +202,7 @@ def build(
     weights: str | Path | None = None,
     stage: int | None = None,
     label: int | None = None,
+    fill: str = "codes",
 ) -> DiverseInpaint:
     """The method with its trained weights; registered as `diverse-inpaint`.
 
@@ -201,10 +210,11 @@ def build(
         weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
         stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
         label: class of the random codes; None = each in turn.
+        fill: what is pasted into holes, "codes" or "features", see `DiverseInpaintConfig`.
 
     Raises:
         CheckpointError: no weights for this backbone, or a damaged file.
         BackboneMismatchError: weights of another backbone.
     """
-    config = DiverseInpaintConfig(stage=stage, label=label)
+    config = DiverseInpaintConfig(stage=stage, label=label, fill=fill)
     return DiverseInpaint(backbone, load_networks(find_weights(backbone, weights), backbone), config)

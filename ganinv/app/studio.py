@@ -87,6 +87,11 @@ class Studio:
         self.detector = _detector()
         self._busy = threading.Lock()
 
+    @torch.no_grad()
+    def warm_up(self) -> None:
+        """Draw once: operations that are not compiled yet are, before a visitor waits for them."""
+        self.backbone.synthesize(self.backbone.w_avg.expand(1, self.backbone.num_ws, -1))
+
     # ------------------------------------------------------------------------------------------ opening
 
     def open(self, path: Path, *, name: str = "") -> Work:
@@ -236,12 +241,12 @@ class Studio:
         return codes if settings.diversity == 1 else torch.lerp(codes[:1], codes, settings.diversity)
 
     def _fillings(self, work: Work, inversion: Inversion) -> list[Filling]:
-        drawn = images.to_uint8(self.method.render(inversion)[0])  # (K, S, S, 3)
+        drawn = images.to_uint8(self.method.render(inversion.for_holes())[0])  # (K, S, S, 3)
         told = (inversion.options.get(key, 0) for key in ("seed", "first"))  # a file may say anything
         seed, first = (value if isinstance(value, int) else 0 for value in told)
         return [
-            Filling(f"{seed}:{first + index}", raw, self._pasted(work, raw), inversion.sample(index))
-            for index, raw in enumerate(drawn)
+            Filling(f"{seed}:{first + index}", pixels, self._pasted(work, pixels), inversion.sample(index))
+            for index, pixels in enumerate(drawn)
         ]
 
     @staticmethod
@@ -279,7 +284,7 @@ class Studio:
         edits = [(self.directions[name], strength) for name, strength in moved.items()]
         with self._busy:
             changed = apply_edits(work.fillings[work.kept].inversion, edits, self.backbone)
-            drawn = images.to_uint8(self.method.render(changed)[0])[0]
+            drawn = images.to_uint8(self.method.render(changed.for_holes() if keep_known else changed)[0])[0]
         shown = self._pasted(work, drawn) if keep_known else drawn
         return replace(work, edits=moved, edited=shown, keep_known=keep_known)
 
@@ -295,9 +300,9 @@ class Studio:
         """The same, put back into the picture at its full size."""
         if work.kept is None:
             return work.picture
-        raw = work.fillings[work.kept].raw if work.edited is None else work.edited
+        drawn = work.fillings[work.kept].drawn if work.edited is None else work.edited
         whole = (work.edited is not None and not work.keep_known) or not work.crop_hole.any()
-        return work.photo(self.result(work), raw, whole=whole)
+        return work.photo(self.result(work), drawn, whole=whole)
 
     @staticmethod
     def joined(work: Work) -> Inversion:

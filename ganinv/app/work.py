@@ -38,12 +38,13 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """One completion. label: its seed, and its number among that seed's samples. raw, shown: uint8
-    (S, S, 3), the generator's picture, and the same with the known pixels pasted in. inversion: of it alone.
+    """One completion. label: its seed, and its number among that seed's samples. drawn, shown: uint8
+    (S, S, 3), what the generator drew for the hole, and the same with the known pixels pasted in.
+    inversion: of it alone.
     """
 
     label: str
-    raw: Bytes
+    drawn: Bytes
     shown: Bytes
     inversion: Inversion
 
@@ -129,11 +130,11 @@ class Work:
         )
         return np.asarray(levels > 0.5)
 
-    def photo(self, result: Bytes, raw: Bytes, *, whole: bool) -> Picture:
+    def photo(self, result: Bytes, drawn: Bytes, *, whole: bool) -> Picture:
         """The picture at its full size with a result, uint8 (S, S, 3), in its place.
 
         Args:
-            raw: the generator's own picture of the result, which goes on around the hole.
+            drawn: what the generator drew for the hole, which goes on around the hole.
             whole: what was not erased has changed too.
         """
         colours, alpha = self.picture.colours, self.picture.alpha
@@ -147,7 +148,7 @@ class Work:
                 self.crop,
                 self.frames[self.frame].quad,
                 hole=self.hole if self.hole.any() else None,
-                surround=np.where(self.crop_hole[..., None], result, raw),
+                surround=np.where(self.crop_hole[..., None], result, drawn),
             ).colours
         if alpha is not None:
             alpha = np.where(self.hole, np.uint8(255), alpha)

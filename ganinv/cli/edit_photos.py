@@ -59,7 +59,8 @@ def _results(editor: Editor, inversion: Inversion, backbone: Backbone) -> list[R
         return []
     chosen = inversion if settings.sample is None else inversion.sample(settings.sample)
     edits = editor.chosen(backbone)
-    drawn = to_uint8(render(edit(chosen, backbone, edits), backbone).flatten(0, 1))
+    edited = edit(chosen, backbone, edits)
+    drawn = to_uint8(render(edited.for_holes() if settings.keep_known else edited, backbone).flatten(0, 1))
     if settings.change_only:
         change = drawn.astype(int) - to_uint8(render(chosen, backbone).flatten(0, 1))
         crop = chosen.working[0].permute(1, 2, 0).cpu().numpy()

@@ -144,7 +144,7 @@ class Editor:
         """The inversion of an opened picture; `kept` goes into its options."""
         method, kept = self.method(), {"precision": self.running["precision"], **kept}
         inversion = invert_opened(method, opened, self.pictures, self.report, **kept)
-        warn_if_foreign(method.render(inversion)[0], opened, job, self.report)
+        warn_if_foreign(method.render(inversion.for_holes())[0], opened, job, self.report)
         return inversion
 
     def _open(self, name: str) -> Backbone:
@@ -185,20 +185,16 @@ class Editor:
         self, inversion: Inversion, backbone: Backbone, edits: Sequence[tuple[Edit, float]]
     ) -> np.ndarray:
         """The edited pictures, uint8 (N * K, H, W, 3)."""
-        import numpy as np
-
-        from ganinv.api import composite, edit, render, to_uint8
+        from ganinv.api import complete, edit, render, to_uint8
         from ganinv.sizes import middle
 
-        drawn = to_uint8(render(edit(inversion, backbone, edits), backbone).flatten(0, 1))
-        rows, columns = middle(drawn.shape[1], inversion.content)
-        if not self.settings.keep_known:
-            return drawn[:, rows, columns]
-        count = inversion.samples
-        working = np.repeat(inversion.working.permute(0, 2, 3, 1).cpu().numpy(), count, axis=0)
-        hole = np.repeat(inversion.hole[:, 0].bool().cpu().numpy(), count, axis=0)
-        pasted = composite(drawn, working, hole, self.settings.feather, tones=self.settings.tones)
-        return pasted[:, rows, columns]
+        edited, settings = edit(inversion, backbone, edits), self.settings
+        if settings.keep_known:
+            drawn = complete(edited, backbone, feather=settings.feather, tones=settings.tones)
+        else:
+            drawn = to_uint8(render(edited, backbone))
+        rows, columns = middle(backbone.resolution, inversion.content)
+        return drawn[:, :, rows, columns].reshape(-1, *drawn[0, 0, rows, columns].shape)
 
     def _strips(
         self, inversion: Inversion, backbone: Backbone, span: tuple[float, float, int]

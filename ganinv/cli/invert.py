@@ -187,7 +187,7 @@ def _invert_photo(
         hole = face.opened.hole[0, 0].bool().numpy()[..., None]
         filled = made.pasted(tones=False)  # pasting moves tones by the photo's own pixels
         for index, changed in enumerate(samples):
-            # around the hole the generator's own picture tells how its tones differ from the photo's
+            # around the hole what the generator drew for it tells how its tones differ from the photo's
             surround = np.where(hole, filled[index], made.drawn[index])
             changed[face.index] = Result(filled[index], surround, whole=not hole.any())
     pasted: list[Path] = []
@@ -199,14 +199,16 @@ def _invert_photo(
 
 
 class Made(NamedTuple):
-    """What was made of one opened picture: its files in the order of `_outputs`, the inversion and the
-    generator's pictures, uint8 (K, H, W, 3); how known pixels are pasted.
+    """What was made of one opened picture: its files in the order of `_outputs`, the inversion, what the
+    generator drew for the hole (without one, its pictures), uint8 (K, H, W, 3), and, where they are to be
+    written, its raw pictures; how known pixels are pasted.
     """
 
     paths: list[Path]
     opened: OpenedPicture
     inversion: Inversion
     drawn: np.ndarray
+    raw: np.ndarray | None
     feather: int
     tones: bool
 
@@ -231,11 +233,9 @@ class Made(NamedTuple):
 
         working, hole, count = self.opened.working[0], self.opened.hole[0, 0].bool().numpy(), len(self.drawn)
         part = middle(len(working), self.opened.content)
-        kinds = (len(self.paths) - len(_OTHER_ENDS)) // count  # completions, and with --raw the generator's
         completed = self.pasted(tones=self.tones)
-        pictures: list[np.ndarray] = []
-        for index in range(count):
-            pictures += [completed[index], self.drawn[index]][:kinds]
+        kinds = [completed] if self.raw is None else [completed, self.raw]
+        pictures = [kind[index] for index in range(count) for kind in kinds]
         pictures += [working, np.where(hole, np.uint8(255), np.uint8(0))]
         *picture_paths, inversion_path, sheet_path = self.paths
         for path, pixels in zip(picture_paths, pictures, strict=True):
@@ -260,11 +260,12 @@ def _made(
 
     extra = {key: report.options[key] for key in ("precision", "feather", "tones")} | kept
     inversion = invert_opened(method, opened, settings, report, **extra)
-    images = method.render(inversion)[0]  # (K, 3, H, W)
+    images = method.render(inversion.for_holes())[0]  # (K, 3, H, W)
     warn_if_foreign(images, opened, job, report)
-    paths = _outputs(out / job.name, settings.samples, bool(report.options["raw"]))
-    feather, tones = report.options["feather"], report.options["tones"]
-    return Made(paths, opened, inversion, to_uint8(images), feather, tones)
+    with_raw, feather, tones = (report.options[key] for key in ("raw", "feather", "tones"))
+    raw = to_uint8(method.render(inversion)[0]) if with_raw else None
+    paths = _outputs(out / job.name, settings.samples, with_raw)
+    return Made(paths, opened, inversion, to_uint8(images), raw, feather, tones)
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

@@ -15,7 +15,6 @@ from ganinv.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from ganinv.api import Inversion
 
@@ -64,9 +63,10 @@ def command(
     NAME-morph.inversion.safetensors, which 'ganinv edit' takes. Two completions of one picture with one hole
     keep its known pixels.
     """
-    from ganinv.api import Inversion, morph, render
+    from ganinv.api import Inversion, complete, morph, render, to_uint8
     from ganinv.cli.machine import backbone_of, open_backbone
     from ganinv.guidance import same_picture
+    from ganinv.sizes import middle
 
     target = (1 if second is None else 0) if end is None else end
     if second is None and start == target:
@@ -85,7 +85,10 @@ def command(
     between = morph(*ends, steps)
     if not raw and not same_picture(*ends):
         click.echo("Note: these are not of one picture and hole: no known pixels are pasted", err=True)
-    frames = _frames(render(between, generator), between, raw, tones)
+    pasted = not raw and same_picture(*ends) and bool(between.hole.any())
+    drawn = complete(between, generator, tones=tones) if pasted else to_uint8(render(between, generator))
+    rows, columns = middle(generator.resolution, between.content)
+    frames = drawn[0, :, rows, columns]
     written = _write(frames, between, paths)
     if as_json:
         options: dict[str, Any] = {"from": start, "to": target, "steps": steps, "raw": raw, "tones": tones}
@@ -100,22 +103,6 @@ def _outputs(stem: Path, steps: int) -> list[Path]:
     ends = [f"-morph-{index:02d}.png" for index in range(steps)]
     ends += ["-morph.gif", f"-morph{INVERSION_SUFFIX}", "-morph-strip.png"]
     return [stem.with_name(stem.name + end) for end in ends]
-
-
-def _frames(drawn: Tensor, inversion: Inversion, raw: bool, tones: bool) -> np.ndarray:
-    """uint8 (steps, h, w, 3), without what lies around the picture."""
-    import numpy as np
-
-    from ganinv.api import composite, to_uint8
-    from ganinv.sizes import middle
-
-    pixels = to_uint8(drawn[0])
-    rows, columns = middle(pixels.shape[1], inversion.content)
-    hole = np.repeat(inversion.hole[:, 0].bool().numpy(), len(pixels), axis=0)
-    if not raw and hole.any():
-        working = np.repeat(inversion.working.permute(0, 2, 3, 1).numpy(), len(pixels), axis=0)
-        pixels = composite(pixels, working, hole, tones=tones)
-    return pixels[:, rows, columns]
 
 
 def _write(frames: np.ndarray, inversion: Inversion, paths: list[Path]) -> list[Path]:

@@ -27,12 +27,13 @@ DIFFUSION_RADIUS = 3
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """raw: float32 (K, 3, R, R), whole pictures before known pixels are pasted.
-    inversion: what can be edited, or None.
+    """raw: float32 (K, 3, R, R), whole pictures. inversion: what can be edited, or None.
+    filling: what is pasted into the hole where that is not `raw`, likewise.
     """
 
     raw: Tensor
     inversion: Inversion | None = None
+    filling: Tensor | None = None
 
 
 class Completer(Protocol):
@@ -74,7 +75,10 @@ class MethodCompleter:
             image.to(device), hole.to(device), samples=samples, seed=seed, truncation=truncation
         )
         self._told = dict(inversion.method)
-        return Completion(self.method.render(inversion)[0].clamp(-1, 1), inversion)
+        raw = self.method.render(inversion)[0].clamp(-1, 1)
+        of_hole = inversion.for_holes()
+        filling = None if of_hole is inversion else self.method.render(of_hole)[0].clamp(-1, 1)
+        return Completion(raw, inversion, filling)
 
     def to_json(self) -> dict[str, Any]:
         """See `Completer`; digests of weights are known after the first picture."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ganinv.evaluation.measure import Bench, look
 from ganinv.evaluation.parts import Arrays, stacked
 from ganinv.evaluation.pictures import as_tensors, completed, rounded
-from ganinv.images import to_tensor, to_uint8
+from ganinv.images import to_tensor
 from ganinv.metrics.judge import Judge
 from ganinv.portraits.attributes import TABLE, sample_attributes
 from ganinv.portraits.renderer import render
@@ -83,7 +83,7 @@ def filled(bench: Bench, swept: Swept, count: int, index: int) -> np.ndarray:
     truth, hole = as_tensors(swept.picture, swept.hole)
     seed = sample_seed(settings.seed, index)
     done = bench.completer.complete(truth, hole, samples=count, seed=seed, truncation=settings.truncation)
-    return completed(settings, to_uint8(done.raw), swept.picture, swept.hole)
+    return completed(settings, done, swept.picture, swept.hole)
 
 
 def measure_all_hidden(bench: Bench, judge: Judge, attribute: str, indices: range) -> Arrays:

@@ -78,7 +78,7 @@ def measure_picture(bench: Bench, index: int) -> Arrays:
     )
     seconds = time.perf_counter() - start
     raw = to_uint8(done.raw)  # as files hold them, like every picture here
-    pasted = completed(settings, raw, picture, hole)
+    pasted = completed(settings, done, picture, hole)
     found: dict[str, object] = {
         "index": index,
         "family": bench.holes.family(index),

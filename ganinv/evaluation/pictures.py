@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ganinv.compositing import composite
 from ganinv.errors import InputError
+from ganinv.evaluation.completers import Completion
 from ganinv.evaluation.settings import EvaluationSettings, mask_name
-from ganinv.images import EXTENSIONS, read_picture, to_tensor
+from ganinv.images import EXTENSIONS, read_picture, to_tensor, to_uint8
 from ganinv.masks import named_hole
 from ganinv.sampling import sample_seed
 from ganinv.sizes import embed, fit_shape, middle, resize, resize_hole
@@ -145,11 +146,12 @@ def digest(array: np.ndarray) -> np.ndarray:
 
 
 def completed(
-    settings: EvaluationSettings, raw: np.ndarray, picture: np.ndarray, hole: np.ndarray
+    settings: EvaluationSettings, done: Completion, picture: np.ndarray, hole: np.ndarray
 ) -> np.ndarray:
-    """Composites uint8 (K, R, R, 3) of raw outputs of one picture (R, R, 3) with its hole (R, R)."""
-    pictures, holes = (np.repeat(each[None], len(raw), 0) for each in (picture, hole))
-    return composite(raw, pictures, holes, settings.feather, tones=settings.tones)
+    """Composites uint8 (K, R, R, 3) of one picture (R, R, 3) with its hole (R, R)."""
+    drawn = to_uint8(done.raw if done.filling is None else done.filling)
+    pictures, holes = (np.repeat(each[None], len(drawn), 0) for each in (picture, hole))
+    return composite(drawn, pictures, holes, settings.feather, tones=settings.tones)
 
 
 def as_tensors(picture: np.ndarray, hole: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 from ganinv.evaluation.hidden import filled, sweep
 from ganinv.evaluation.measure import Bench
 from ganinv.evaluation.pictures import as_tensors, completed
-from ganinv.images import sheet, to_uint8, write_png
+from ganinv.images import sheet, write_png
 from ganinv.sampling import sample_seed
 from ganinv.sizes import resize
 
@@ -47,8 +47,7 @@ def _row(bench: Bench, index: int) -> list[np.ndarray]:
         seed=sample_seed(settings.seed, index),
         truncation=settings.truncation,
     )
-    raw = to_uint8(done.raw)
-    pasted = completed(settings, raw, picture, hole)
+    pasted = completed(settings, done, picture, hole)
     return [picture, _erased(picture, hole), *pasted[:_MOST]]
 
 

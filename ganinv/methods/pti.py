@@ -111,6 +111,7 @@ class PivotalTuning(InversionMethod):
         return replace(
             pivots,
             tuned=tuned,
+            features_in_holes=True,  # the weights were tuned to the picture that is drawn with them
             method={
                 "name": self.name,
                 "version": self.version,

@@ -47,10 +47,10 @@ def test_fillings_are_those_of_the_command_line(studio: Studio, portrait: Path, 
     opened = open_picture(portrait, 64, mask=path)
     method = load_method("diverse-inpaint")
     expected = method.invert(opened.image, opened.hole, samples=3, seed=5, truncation=0.8)
-    drawn = images.to_uint8(method.render(expected)[0])
+    drawn = images.to_uint8(method.render(expected.for_holes())[0])
     for index, filling in enumerate(work.fillings):
         assert filling.inversion.seeds == expected.seeds[index : index + 1]
-        assert abs(filling.raw.astype(int) - drawn[index].astype(int)).max() <= 1
+        assert abs(filling.drawn.astype(int) - drawn[index].astype(int)).max() <= 1
 
 
 def test_more_goes_on_where_the_first_ended(studio: Studio, portrait: Path) -> None:
@@ -58,20 +58,20 @@ def test_more_goes_on_where_the_first_ended(studio: Studio, portrait: Path) -> N
     whole = filled(studio, portrait, count=5)
     assert [f.label for f in work.fillings] == [f"0:{index}" for index in range(5)]
     for one, other in zip(work.fillings, whole.fillings, strict=True):
-        assert abs(one.raw.astype(int) - other.raw.astype(int)).max() <= 1
+        assert abs(one.drawn.astype(int) - other.drawn.astype(int)).max() <= 1
 
 
 def test_no_diversity_makes_all_alike(studio: Studio, portrait: Path) -> None:
     first, second = filled(studio, portrait, count=2, diversity=0.0).fillings
-    assert abs(first.raw.astype(int) - second.raw.astype(int)).max() <= 1
+    assert abs(first.drawn.astype(int) - second.drawn.astype(int)).max() <= 1
 
 
 def test_a_reference_decides_in_its_layers(studio: Studio, portrait: Path) -> None:
     other = examples(studio.backbone)[1].picture.pixels
     plain, guided = filled(studio, portrait), filled(studio, portrait, reference=other, layers=("fine",))
     alike = filled(studio, portrait, reference=other)
-    assert not np.array_equal(plain.fillings[0].raw, guided.fillings[0].raw)
-    assert abs(alike.fillings[0].raw.astype(int) - alike.fillings[1].raw.astype(int)).max() <= 1
+    assert not np.array_equal(plain.fillings[0].drawn, guided.fillings[0].drawn)
+    assert abs(alike.fillings[0].drawn.astype(int) - alike.fillings[1].drawn.astype(int)).max() <= 1
     assert guided.fillings[0].inversion.options["layers"] == "fine"
 
 

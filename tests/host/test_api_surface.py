@@ -20,7 +20,7 @@ from ganinv.images import write_png
 API = """
 Backbone BackboneMismatchError CheckpointError ConfigError Direction Edit EvaluationSettings GanInvError
 GuidedMethod InputError Inversion InversionMethod OpenedPicture OutputError PluginError UnknownNameError
-UsageError bundled_models composite edit evaluate load_backbone load_completer load_direction
+UsageError bundled_models complete composite edit evaluate load_backbone load_completer load_direction
 load_directions load_method method_names morph open_picture plugin_reports read_directions reference_codes
 render to_tensor to_uint8 write_png
 """

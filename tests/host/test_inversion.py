@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.completing import complete
 from ganinv.errors import BackboneMismatchError, CheckpointError, OutputError, UsageError
+from ganinv.images import to_uint8
 from ganinv.inversion import Inversion, backbone_record, render, run_versions
 
 
@@ -34,7 +37,10 @@ def test_round_trip(inversion: Inversion, tmp_path: Path) -> None:
     assert loaded.features.keys() == {4} and torch.equal(loaded.features[4], inversion.features[4])
     for name in ("backbone", "method", "options", "versions"):
         assert getattr(loaded, name) == getattr(inversion, name)
+    assert loaded.features_in_holes
     assert loaded.save(tmp_path / "again") == digest
+    replace(inversion, features_in_holes=False).save(tmp_path / "b.inversion.safetensors")
+    assert not Inversion.load(tmp_path / "b.inversion.safetensors").features_in_holes
 
 
 def test_file_holds_no_path_and_no_clock(inversion: Inversion, tmp_path: Path) -> None:
@@ -139,6 +145,28 @@ def test_render_adds_features(inversion: Inversion, fake_backbone: Backbone) -> 
     plain = render(replace(inversion, features={}), fake_backbone)
     added = inversion.features[4].repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
     assert torch.allclose(images, plain + added, atol=1e-6)
+
+
+def test_features_may_stay_out_of_holes(inversion: Inversion, fake_backbone: Backbone) -> None:
+    hole = torch.zeros_like(inversion.hole)
+    hole[:, :, 2:5, 1:6] = 1
+    erased = replace(inversion, hole=hole)
+    assert erased.for_holes() is erased
+    filled = replace(erased, features_in_holes=False).for_holes()
+    assert torch.equal(render(filled, fake_backbone), render(replace(inversion, features={}), fake_backbone))
+    nothing = replace(inversion, hole=torch.zeros_like(hole), features_in_holes=False)
+    assert nothing.for_holes() is nothing
+
+
+def test_complete_pastes_what_is_drawn_for_holes(inversion: Inversion, fake_backbone: Backbone) -> None:
+    hole = torch.zeros_like(inversion.hole)
+    hole[0, :, 2:5, 1:6] = 1
+    erased = replace(inversion, hole=hole, features_in_holes=False)
+    pictures = complete(erased, fake_backbone, tones=False)
+    drawn = to_uint8(render(replace(inversion, features={}), fake_backbone))
+    working = inversion.working.permute(0, 2, 3, 1).numpy()[:, None]
+    assert np.array_equal(pictures, np.where(hole.numpy()[..., None][:, 0][:, None] > 0, drawn, working))
+    assert not np.array_equal(complete(erased, fake_backbone), pictures)  # tones
 
 
 def test_render_in_chunks(inversion: Inversion, fake_backbone: Backbone) -> None:

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import click.testing
+import numpy as np
 import pytest
 import torch
 
-from ganinv.api import load_method, reference_codes
+from ganinv.api import complete, load_method, reference_codes
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import load_backbone
 from ganinv.cli.main import main
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 from ganinv.images import to_uint8, write_png
-from ganinv.inversion import Inversion
+from ganinv.inversion import Inversion, render
 from ganinv.store import add_model
 from ganinv.testing import check_method
 from plugin_ganinpaint.config import NetworkConfig
@@ -188,6 +189,21 @@ def test_stage_1_has_no_features(backbone: Backbone, weights: Path, tmp_path: Pa
         build(backbone, weights=first, stage=2)
 
 
+def test_holes_are_filled_from_codes(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    """Skip features end at the hole: what is pasted there is drawn without them."""
+    images, holes = pictures
+    result = build(backbone, weights=weights).invert(images, holes, samples=2)
+    asked = build(backbone, weights=weights, fill="features").invert(images, holes, samples=2)
+    without = build(backbone, weights=weights, stage=1).invert(images, holes, samples=2)
+    assert torch.equal(render(result, backbone), render(asked, backbone))
+    assert not torch.equal(render(result, backbone), render(without, backbone))
+    assert np.array_equal(complete(result, backbone), complete(without, backbone))
+    assert not np.array_equal(complete(result, backbone), complete(asked, backbone))
+    assert result.options["fill"] == "codes" and asked.options["fill"] == "features"
+    whole = build(backbone, weights=weights).invert(images)
+    assert whole.for_holes() is whole and whole.features  # nothing to fill: the picture itself
+
+
 def test_weights_come_back_as_they_were(backbone: Backbone, tmp_path: Path) -> None:
     networks, path = untrained(backbone), tmp_path / "w.safetensors"
     digest = save_networks(path, networks, backbone=backbone, provenance={"seed": 5})
@@ -228,6 +244,8 @@ def test_other_backbone_or_no_weights(backbone: Backbone, weights: Path, tiny_ba
 def test_impossible_arguments(backbone: Backbone, weights: Path, pictures: Any) -> None:
     with pytest.raises(UsageError, match="stage 3 is not known"):
         build(backbone, weights=weights, stage=3)
+    with pytest.raises(UsageError, match="fill=skip is not known; possible: codes, features"):
+        build(backbone, weights=weights, fill="skip")
     with pytest.raises(UsageError, match="0 samples"):
         build(backbone, weights=weights).invert(*pictures, samples=0)
     assert DiverseInpaint.diverse

@@ -96,8 +96,10 @@ def test_a_file_draws_and_edits_the_same_bits(backbone: Backbone, pivots: Invers
 
 def test_what_a_pivot_carries_is_kept(backbone: Backbone, pivots: Inversion) -> None:
     features = {4: torch.full((1, 2, 8, 4, 4), 0.5)}
-    found = tuned(backbone, replace(pivots, features=features, noise="random"))
+    carried = replace(pivots, features=features, features_in_holes=False, noise="random")
+    found = tuned(backbone, carried)
     assert found.noise == "const" and found.features.keys() == {4}
+    assert found.for_holes() is found  # its weights were tuned with the features
     assert (psnr(found, backbone) > psnr(replace(pivots, features=features), backbone)).all()
     noisy = Optimize(backbone, OptimizeConfig(steps=2, candidates=1, noise_maps=True))
     images = pivots.working.float() / 127.5 - 1
