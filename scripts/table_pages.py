@@ -68,7 +68,9 @@ def _head(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
         "training saw ([what the figures say](evaluation.md)). The rows are in `scripts/tables.yaml`, each "
         "row's settings, digests and figures in `docs/tables/`. Intervals hold 95 %, over pictures; the best "
         "of each column is bold, which says nothing where intervals overlap. Pictures and CPU minutes are "
-        "those of the training of a row and of what it begins from, one thread each.",
+        "those of the training of a row and of what it begins from, one thread each. Rows of stage 2 fill "
+        "holes with skip features too, as the paper does (`fill=features`); `ganinv invert` fills them "
+        "from the code alone, as rows of stage 1 do.",
     ]
     for name, row in shop.rows.items():
         training = records[name]["training"]
