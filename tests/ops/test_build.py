@@ -224,10 +224,13 @@ def test_of_processes_that_start_together_one_builds(tmp_path: Path) -> None:
     print(verdict.ready, verdict.detail)
     """
     jobs = [start(code, GANINV_CACHE=str(cache), CXX=compiler) for _ in range(3)]
-    results = {job.communicate(timeout=240) for job in jobs}
+    results, complaints = (
+        set(each) for each in zip(*[job.communicate(timeout=240) for job in jobs], strict=True)
+    )
     (folder,) = (path for path in cache.iterdir() if path.name != ".cpu.lock")  # and no private folder left
     said = "compiling the fused operations for cpu, once for this machine: it takes some minutes\n"
-    assert results == {(f"True {folder / 'ganinv_cpu.so'}\n", said)}  # those that wait say so too
+    assert results == {f"True {folder / 'ganinv_cpu.so'}\n"}
+    assert said in complaints <= {said, ""}  # "": came when it was built
     assert calls.read_text() == "\n"
 
 
