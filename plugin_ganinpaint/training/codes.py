@@ -14,8 +14,8 @@ PROBES = 8000
 """Codes from which spread and readout are measured."""
 READABLE = 0.05
 """Share of an entry's variance that must be read from the codes for a coordinate of its own."""
-PLAIN_SHARE = 0.3
-"""Weight of the plain distance beside that of the entries."""
+PLAIN_SHARE, REST_SHARE = 0.3, 0.3
+"""Weights of the plain distance and of that in the rest's coordinates, beside that of the entries."""
 
 
 class CodeReadout:
@@ -33,17 +33,31 @@ class CodeReadout:
         self.spread = self.codes.square().mean()
         ridge = torch.eye(self.codes.shape[1], device=self.z.device)
         self.entries = torch.linalg.solve(self.codes.T @ self.codes + ridge, self.codes.T @ self.z)
+        read = 1 - (self.z - self.codes @ self.entries).square().mean(dim=0) / self.z.square().mean(dim=0)
+        best = read.argsort(descending=True)[: self.codes.shape[1]]
+        self.readable = best[read[best] > READABLE]
 
     def basis(self) -> Tensor:
         """Coordinates y = (w - w_avg) @ basis, (w_dim, w_dim): first one for each readable entry of z, then
-        the directions that say nothing of them; each of about variance 1.
+        the rest, which over random codes does not correlate with them; each of about variance 1.
+
+        So a code in which one of the first coordinates alone is changed moves as random codes do when that
+        entry changes. Were the rest merely orthogonal to the readout, the move would be read as well and
+        shown by half: most of a smile lay in the rest.
         """
-        read = 1 - (self.z - self.codes @ self.entries).square().mean(dim=0) / self.z.square().mean(dim=0)
-        best = read.argsort(descending=True)[: self.codes.shape[1]]
-        first = self.entries[:, best[read[best] > READABLE]]
-        rest = torch.linalg.svd(first, full_matrices=True).U[:, first.shape[1] :]
-        columns = torch.cat([first, rest], dim=1)
-        return columns / (self.codes @ columns).std(dim=0).clamp_min(1e-3 * self.spread.sqrt())
+        columns = torch.cat([self.entries[:, self.readable], self.rest()], dim=1)
+        return columns / self._deviations(columns)
+
+    def rest(self) -> Tensor:
+        """Directions (w_dim, R), orthogonal to how codes move with readable entries; coordinates along them
+        have variance 1 over random codes.
+        """
+        moves = self.codes.T @ self.z[:, self.readable]  # (w_dim, entries)
+        columns = torch.linalg.svd(moves, full_matrices=True).U[:, len(self.readable) :]
+        return columns / self._deviations(columns)
+
+    def _deviations(self, columns: Tensor) -> Tensor:
+        return (self.codes @ columns).square().mean(dim=0).sqrt().clamp_min(1e-3 * self.spread.sqrt())
 
 
 class CodeDistance:
@@ -52,12 +66,13 @@ class CodeDistance:
     Without `told` it is the squared distance in units of the codes' spread. There a few entries of z that
     colour the whole picture outweigh an expression or a pair of glasses. With `told` each entry is read from
     the codes, and all entries that show in the picture count the same, but that those which the hole hides
-    count as much in all as those which it leaves: of a tight hole it is one. The plain distance is added with
-    weight `PLAIN_SHARE`.
+    count as much in all as those which it leaves: of a tight hole it is one. A code may read right and draw
+    something else, so the distance in the coordinates that no entry has a part in is added with weight
+    `REST_SHARE`, and the plain distance with `PLAIN_SHARE`.
     """
 
     def __init__(self, readout: CodeReadout, told: ToldEntries | None = None) -> None:
-        self.spread, self.entries = readout.spread, readout.entries
+        self.spread, self.entries, self.rest = readout.spread, readout.entries, readout.rest()
         self.weight = None if told is None else told.weight
 
     def __call__(self, codes: Tensor, true: Tensor, counts: Tensor, told: Tensor | None = None) -> Tensor:
@@ -76,4 +91,10 @@ class CodeDistance:
             part = sums.clamp(max=1)  # what hardly shows is no half
             total = total + part * (error * weight).sum(dim=1) / sums.clamp_min(1e-6)
             parts = parts + part
-        return (total / parts.clamp_min(1e-6) * counts).mean() + PLAIN_SHARE * plain
+        found = (total / parts.clamp_min(1e-6) * counts).mean() + PLAIN_SHARE * plain
+        if self.rest.shape[1]:
+            one = torch.ones_like(self.spread)
+            found = found + REST_SHARE * losses.code_distance(
+                codes @ self.rest, true @ self.rest, counts, one
+            )
+        return found

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from plugin_ganinpaint.training import data, hidden, settings
-from plugin_ganinpaint.training.codes import PLAIN_SHARE, CodeDistance, CodeReadout
+from plugin_ganinpaint.training.codes import PLAIN_SHARE, REST_SHARE, CodeDistance, CodeReadout
 from plugin_ganinpaint.training.hidden import ToldEntries
 from plugin_ganinpaint.training.micro import _pictures
 
@@ -181,6 +181,41 @@ def test_the_basis_has_a_coordinate_for_each_entry_and_no_more_than_the_code_has
     read = torch.corrcoef(torch.cat([y[:, :2], z[:, :2]], dim=1).T)[:2, 2:].abs()
     assert sorted(read.max(dim=1).values.tolist())[0] > 0.999 and read.min(dim=1).values.max() < 0.1
     assert y[:, :2].std(dim=0).tolist() == pytest.approx([1, 1], abs=0.1)
+
+
+class Shaded(Quarters):
+    """Entry 0 moves two numbers of the code, something unreadable the first of them: the second reads it."""
+
+    def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        shade = z[:, 2] * z[:, 3]
+        codes = torch.stack([z[:, 0] + shade, z[:, 0], z[:, 1], 0.3 * (z[:, 2].square() - 1)], dim=1)
+        return codes[:, None].expand(-1, 2, -1)
+
+
+def test_a_coordinate_moves_codes_as_its_entry_does() -> None:
+    """It is not enough that a code reads right: the rest of it must not have to move."""
+    readout = CodeReadout(Shaded())  # type: ignore[arg-type]
+    basis = readout.basis()
+    entry = readout.readable.tolist().index(0)
+    alone = torch.zeros(1, 4)
+    alone[0, entry] = 1.0
+    moved = torch.linalg.solve(basis, alone, left=False)[0]  # the code in which this coordinate is 1
+    assert torch.allclose(moved / moved[1], torch.tensor([1.0, 1.0, 0.0, 0.0]), atol=0.05)
+    z = torch.randn(2000, 4)
+    y = (Shaded().map(z)[:, 0]) @ basis
+    rest = torch.corrcoef(torch.cat([y[:, 2:], z[:, :2]], dim=1).T)[:2, 2:]
+    assert rest.abs().max() < 0.1
+
+
+def test_a_code_that_only_reads_right_is_not_near() -> None:
+    readout = CodeReadout(Shaded())  # type: ignore[arg-type]
+    told = SimpleNamespace(weight=torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    distance = CodeDistance(readout, told)  # type: ignore[arg-type]
+    true, counts = torch.tensor([1.0, 1.0, 0.0, 0.0]).expand(1, 2, 4), torch.tensor([True])
+    reads = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(1, 2, 4)
+    plain = PLAIN_SHARE * float(CodeDistance(readout)(reads, true, counts))
+    assert float(distance(reads, true, counts)) > plain + 0.1 * REST_SHARE
+    assert float(distance(true, true, counts)) == 0
 
 
 def test_a_chance_beyond_one_is_refused() -> None:
