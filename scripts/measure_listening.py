@@ -12,6 +12,8 @@ told       on the picture's own, where it does not: 1 is right
 told, rand on the random code's, where it does not: 0 is right
 tight      on the random code's, within one portrait: renders whose hole is cut to what the attribute moves
            there (the holes of `ganinv evaluate --calibrate`), 8 random codes each: 1 is right
+moves      there, of w_out itself over the random code's entry of z, along the way in which random codes move
+           with it: 1 is right. A code may read right and draw something else.
 """
 
 from __future__ import annotations
@@ -73,15 +75,16 @@ def main() -> None:
         found, true, random = (
             (codes.mean(dim=1) - backbone.w_avg) @ readout.entries for codes in (w_out, batch.w_true, w_rand)
         )
-        print(f"{networks.name}\n{'':12}{'hidden':>12}{'told':>8}{'told, rand':>12}{'tight':>8}")
+        print(f"{networks.name}\n{'':12}{'hidden':>12}{'told':>8}{'told, rand':>12}{'tight':>8}{'moves':>8}")
         for name in SHOWN:
             i = ATTRIBUTE_NAMES.index(name)
             at = shows[:, i]
             slopes = (slope(found, random, i, ~at), slope(found, true, i, at), slope(found, random, i, at))
-            last = (
-                tight_slope(networks, backbone, readout, i, *renders[name]) if name in TIGHT else float("nan")
-            )
-            print(f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}{last:8.2f}")
+            line = f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}"
+            if name in TIGHT:
+                read, moved = tight_slopes(networks, backbone, readout, i, *renders[name])
+                line += f"{read:8.2f}{moved:8.2f}"
+            print(line)
 
 
 def tight_holes(attribute: str, size: int) -> tuple[Tensor, Tensor]:
@@ -94,24 +97,30 @@ def tight_holes(attribute: str, size: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def tight_slope(
+def tight_slopes(
     networks: TrainedNetworks,
     backbone: Backbone,
     readout: CodeReadout,
     entry: int,
     image: Tensor,
     visible: Tensor,
-) -> float:
-    """Slope of w_out's reading over the random code's, both less their means over the codes of a portrait."""
+) -> tuple[float, float]:
+    """Slope of w_out's reading over the random code's, and of w_out along the codes' own way over the entry
+    of the random z; all less their means over the codes of a portrait.
+    """
     w_enc, generator = networks.encoder(image * visible, visible), torch.Generator().manual_seed(1)
-    out, random = [], []
+    codes, random, entries = [], [], []
     for _ in range(TIGHT_CODES):
         z = torch.randn(len(image), backbone.z_dim, generator=generator)
+        entries.append((z * z.square().mean(dim=1, keepdim=True).rsqrt())[:, entry])
         w_rand = backbone.map(z)
-        for found, codes in ((out, networks.mixing(w_enc, w_rand, visible)), (random, w_rand)):
-            found.append(((codes.mean(dim=1) - backbone.w_avg) @ readout.entries)[:, entry])
-    y, x = (torch.stack(part) - torch.stack(part).mean(dim=0) for part in (out, random))
-    return float((y * x).sum() / (x * x).sum())
+        codes.append(networks.mixing(w_enc, w_rand, visible).mean(dim=1) - backbone.w_avg)
+        random.append(w_rand.mean(dim=1) - backbone.w_avg)
+    w, w_of, z_of = (torch.stack(part) - torch.stack(part).mean(dim=0) for part in (codes, random, entries))
+    y, x = (part @ readout.entries[:, entry] for part in (w, w_of))
+    way = readout.z[:, entry] @ readout.codes / readout.z[:, entry].square().sum()  # (w_dim,)
+    along = (w @ way) / way.square().sum()
+    return float((y * x).sum() / (x * x).sum()), float((along * z_of).sum() / (z_of * z_of).sum())
 
 
 def slope(readings: Tensor, of: Tensor, entry: int, rows: Tensor) -> float:
