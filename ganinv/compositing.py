@@ -82,9 +82,20 @@ def matched(raw: Bytes, working: Bytes, hole: Bools) -> Bytes:
     known = torch.from_numpy(~hole)[:, None].float()  # (N, 1, H, W)
     drawn = torch.from_numpy(raw.astype(np.float32)).permute(0, 3, 1, 2)
     wanted = torch.from_numpy(working.astype(np.float32)).permute(0, 3, 1, 2)
-    offset = membrane((wanted - drawn) * known, known)
-    moved = (drawn + offset).add_(0.5).floor_().clamp_(0, 255).permute(0, 2, 3, 1)
+    moved = joined(drawn, wanted, known).add_(0.5).floor_().clamp_(0, 255).permute(0, 2, 3, 1)
     return np.where(hole[..., None], moved.numpy().astype(np.uint8), raw)
+
+
+def joined(inside: Tensor, outside: Tensor, known: Tensor) -> Tensor:
+    """One picture inside a hole and another outside it, the tones of the first moved to meet the other's.
+
+    Args:
+        inside, outside: float32 (N, C, H, W). known: (N, 1, H, W), 1 = outside, else 0.
+
+    Returns:
+        (N, C, H, W); `inside` where nothing is outside.
+    """
+    return torch.where(known > 0, outside, inside + membrane((outside - inside) * known, known))
 
 
 def membrane(values: Tensor, known: Tensor) -> Tensor:

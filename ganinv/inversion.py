@@ -20,6 +20,7 @@ from ganinv.backbones.running import chunks, pass_size
 from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.checkpoints.container import read_header
+from ganinv.compositing import joined
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Inversion:
     content: height and width of the middle part that holds the picture, black being around it; None = all.
     noise: which noise the generator is run with; "random" is drawn from each sample's seed.
     features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
-    features_in_holes: whether they also draw what is pasted into holes, see `for_holes`.
+    features_in_holes: whether they also draw what is in holes, see `for_holes`.
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
@@ -109,10 +110,10 @@ class Inversion:
         return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features, tuned=tuned)
 
     def for_holes(self) -> Inversion:
-        """What is drawn to be pasted into the holes: the inversion itself, or without its features where
-        these only bring back what is known. Where nothing is erased, the inversion itself.
+        """What is drawn inside the holes: the inversion itself, or without its features where these only
+        bring back what is known.
         """
-        if self.features_in_holes or not bool(self.hole.any()):
+        if self.features_in_holes or not self.features:
             return self
         return replace(self, features={})
 
@@ -222,6 +223,9 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
 def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None) -> Tensor:
     """Draws an inversion, or edited codes of it, with its noise, features and tuned weights.
 
+    Features that are not meant for holes draw what is around them: what is inside is drawn by the code alone,
+    its tones moved to meet the rest (`compositing.joined`), and the picture is drawn twice for it.
+
     `backbone.chunk` pictures are drawn in one pass. Equal chunks give equal bits; others may differ in the
     last ones. With tuned weights or random noise each picture has a pass of its own.
 
@@ -239,6 +243,16 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None) -
         UsageError: codes of another shape.
         CheckpointError: tuned weights that the backbone does not have.
     """
+    drawn, for_holes = _drawn(inversion, backbone, ws), inversion.for_holes()
+    if for_holes is inversion:
+        return drawn
+    known = 1 - inversion.hole.to(drawn.device).float().repeat_interleave(inversion.samples, dim=0)
+    both = (_drawn(for_holes, backbone, ws).flatten(0, 1), drawn.flatten(0, 1), known)
+    return joined(*both).unflatten(0, drawn.shape[:2])
+
+
+def _drawn(inversion: Inversion, backbone: Backbone, ws: Tensor | None) -> Tensor:
+    """What the generator draws in one go, with all features everywhere; see `render`."""
     record = inversion.backbone
     check_backbone(backbone, record.get("sha256"), f"this inversion ({record.get('name', 'unnamed')})")
     chosen = inversion.ws if ws is None else ws

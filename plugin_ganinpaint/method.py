@@ -110,6 +110,8 @@ class DiverseInpaint(GuidedMethod):
             UsageError: shapes, samples or a truncation that cannot work.
         """
         hole = self.check_inputs(images, holes, samples)
+        # holes on a device are taken to erase something: to look would wait for it
+        erases = holes is not None and (holes.device.type != "cpu" or bool(holes.any()))
         if not 0 <= truncation <= 1:
             raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
         seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
@@ -133,7 +135,7 @@ class DiverseInpaint(GuidedMethod):
             content=self.content,
             noise="const",
             features={r: f.unflatten(0, shape) for r, f in features.items()},
-            features_in_holes=self.config.fill == "features",
+            features_in_holes=self.config.fill == "features" or not erases,
             backbone=backbone_record(self.backbone),
             method={
                 "name": self.name,

@@ -12,6 +12,7 @@ from torch import Tensor
 from ganinv.backbones.base import Backbone
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.completing import complete
+from ganinv.compositing import joined
 from ganinv.errors import BackboneMismatchError, CheckpointError, OutputError, UsageError
 from ganinv.images import to_uint8
 from ganinv.inversion import Inversion, backbone_record, render, run_versions
@@ -155,7 +156,22 @@ def test_features_may_stay_out_of_holes(inversion: Inversion, fake_backbone: Bac
     filled = replace(erased, features_in_holes=False).for_holes()
     assert torch.equal(render(filled, fake_backbone), render(replace(inversion, features={}), fake_backbone))
     nothing = replace(inversion, hole=torch.zeros_like(hole), features_in_holes=False)
-    assert nothing.for_holes() is nothing
+    assert torch.equal(render(nothing, fake_backbone), render(inversion, fake_backbone))
+
+
+def test_render_joins_what_is_around_a_hole_and_in_it(inversion: Inversion, fake_backbone: Backbone) -> None:
+    hole = torch.zeros_like(inversion.hole)
+    hole[:, :, 2:5, 1:6] = 1
+    erased = replace(inversion, hole=hole, features_in_holes=False)
+    shown, whole = render(erased, fake_backbone), render(inversion, fake_backbone)
+    alone = render(replace(inversion, features={}), fake_backbone)
+    known = 1 - hole[:, None].float().expand(-1, inversion.samples, -1, -1, -1)
+    assert torch.equal(shown * known, whole * known)
+    expected = joined(alone.flatten(0, 1), whole.flatten(0, 1), known.flatten(0, 1))
+    assert torch.equal(shown.flatten(0, 1), expected)
+    assert not torch.equal(shown, whole)
+    moved = render(erased, fake_backbone, erased.ws + 1)  # edited codes likewise
+    assert torch.equal(moved * known, render(inversion, fake_backbone, erased.ws + 1) * known)
 
 
 def test_complete_pastes_what_is_drawn_for_holes(inversion: Inversion, fake_backbone: Backbone) -> None:
