@@ -50,8 +50,8 @@ class DiverseInpaintConfig:
     label: int | None = None
     """Class of the random codes, for generators that have classes; None = each in turn."""
     fill: str = "codes"
-    """What draws the pixels that are pasted into holes: "codes", whose tints are the same inside and around
-    a hole, so that the tones of a composite mend them; "features", the codes with the skip features."""
+    """What draws the inside of holes, pasted or raw: "codes", whose tints are the same inside and around a
+    hole, so that tones can be moved to meet the rest; "features", the codes with the skip features."""
 
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
@@ -212,7 +212,7 @@ def build(
         weights: a weight file, or the name of a shipped one; None finds the shipped one of this backbone.
         stage: 1 leaves the skip features out, 2 demands them, None uses what the file has.
         label: class of the random codes; None = each in turn.
-        fill: what is pasted into holes, "codes" or "features", see `DiverseInpaintConfig`.
+        fill: what draws the inside of holes, "codes" or "features", see `DiverseInpaintConfig`.
 
     Raises:
         CheckpointError: no weights for this backbone, or a damaged file.

@@ -54,7 +54,7 @@ def samples(rounds: int) -> None:
     hole[..., 32:] = 1
 
     def complete(count: int, seed: int = 0) -> None:
-        method.render(method.invert(image, hole, samples=count, seed=seed))
+        method.render(method.invert(image, hole, samples=count, seed=seed).for_holes())
 
     print(f"\n{'samples':>8} {'together, s':>12} {'one by one, s':>14}")
     for count in (1, 4, 8, 16):

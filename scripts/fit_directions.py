@@ -12,6 +12,7 @@ the unit, the length that moves its mean reading by one standard deviation over 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from ganinv.editing.edits import Direction
 from ganinv.editing.fit import fit_boundary, project_out, response, unit_length
 from ganinv.editing.manifest import write_directions
 from ganinv.errors import UsageError
-from ganinv.metrics.judge import load_judge
+from ganinv.metrics.judge import Judge, load_judge
 from plugin_ganinpaint.losses import FeatureDistance
 
 METHODS = ("pictures", "response", "svm", "svm-orthogonal")
@@ -87,7 +88,15 @@ def main() -> None:
 
     with torch.no_grad():
         ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
-    directions = []
+    directions = list(with_units(backbone, judge, vectors, ws))
+    provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
+    write_directions(args.to, directions, provenance=provenance)
+
+
+def with_units(
+    backbone: Backbone, judge: Judge, vectors: dict[str, Tensor], ws: Tensor
+) -> Iterator[Direction]:
+    """Directions of vectors (rows, w_dim), their units measured on codes; one of no effect is left out."""
     for name, vector in vectors.items():
         attribute, about = DIRECTIONS[name]
         column = judge.column(attribute)
@@ -96,21 +105,17 @@ def main() -> None:
         except UsageError as cause:
             print(f"{name:12} left out: {cause}", flush=True)
             continue
-        directions.append(
-            Direction(
-                name,
-                vector.clone(),
-                unit=unit,
-                backbone_sha256=backbone.sha256,
-                safe_range=SAFE_RANGE,
-                licence="Apache-2.0",
-                origin="ganinv (scripts/fit_directions.py)",
-                about=about,
-            )
-        )
         print(f"{name:12} unit {unit:.3f}", flush=True)
-    provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
-    write_directions(args.to, directions, provenance=provenance)
+        yield Direction(
+            name,
+            vector.clone(),
+            unit=unit,
+            backbone_sha256=backbone.sha256,
+            safe_range=SAFE_RANGE,
+            licence="Apache-2.0",
+            origin="ganinv (scripts/fit_directions.py)",
+            about=about,
+        )
 
 
 def draw(backbone: Backbone, count: int, generator: torch.Generator) -> Tensor:
@@ -128,7 +133,7 @@ def fit_to_pictures(
         start: (A, 1, w_dim). entries: of z, one for each direction.
         steps: of Adam; each draws samples, for each a direction and how far it goes either way.
     """
-    distance = FeatureDistance(load_discriminator("portraits-64"))
+    distance = FeatureDistance(load_discriminator(backbone.name))
     backbone.requires_grad_(False)
     vectors = start.repeat(1, backbone.num_ws, 1).requires_grad_(True)
     moves, size = torch.tensor(entries), float(start.square().mean().sqrt())

@@ -11,6 +11,7 @@ variation 0, and the mean in the head of the table.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,17 +65,21 @@ def drawings(
     """Pictures (samples, 3, R, R) of each portrait, by how they were made."""
     entry, generator = ATTRIBUTE_NAMES.index(asked.attribute), torch.Generator().manual_seed(1)
     options = {"weights": asked.weights} if asked.weights else {}
+    ways: dict[str, dict[str, Any]] = {
+        "drawn with skip features": {"fill": "features"},
+        "drawn from the code": {"stage": 1},
+    }
     methods = {
-        stage: load_method("diverse-inpaint", backbone=backbone, stage=stage, **options) for stage in (2, 1)
+        way: load_method("diverse-inpaint", backbone=backbone, **how, **options) for way, how in ways.items()
     }
     found: dict[str, list[Tensor]] = {}
     for index, portrait in enumerate(swept):
         truth = to_tensor(portrait.picture[None])
         hole = torch.from_numpy(portrait.hole)[None, None].float()
         drawn = {}
-        for stage, method in methods.items():
+        for way, method in methods.items():
             inversion = method.invert(truth, hole, samples=asked.samples, seed=index)
-            drawn[f"raw outputs, stage {stage}"] = method.render(inversion)[0].clamp(-1, 1)
+            drawn[way] = method.render(inversion)[0].clamp(-1, 1)
         again = z[index : index + 1].repeat(asked.samples, 1)
         again[:, entry] = torch.randn(asked.samples, generator=generator)
         free = torch.randn(asked.samples, backbone.z_dim, generator=generator)

@@ -134,7 +134,7 @@ class Work:
         """The picture at its full size with a result, uint8 (S, S, 3), in its place.
 
         Args:
-            drawn: what the generator drew for the hole, which goes on around the hole.
+            drawn: what the generator drew for the hole, which goes on around it.
             whole: what was not erased has changed too.
         """
         colours, alpha = self.picture.colours, self.picture.alpha

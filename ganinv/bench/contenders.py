@@ -98,7 +98,8 @@ def _inverted(generator: StyleGAN2Generator, task: Task) -> Work:
     images = (render(sample_attributes(1, seed=0), generator.resolution) * 2 - 1).to(task.device)
     holes = torch.zeros(1, 1, generator.resolution, generator.resolution, device=task.device)
     holes[..., generator.resolution // 2 :] = 1
-    return lambda: method.render(method.invert(images, holes, samples=task.batch, seed=0))
+    # as `ganinv invert` draws what it pastes
+    return lambda: method.render(method.invert(images, holes, samples=task.batch, seed=0).for_holes())
 
 
 def _compiled(generator: StyleGAN2Generator, task: Task) -> Work:
