@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganinv.bench.timing import seconds
+from ganinv.bench.timing import seconds, warm_up
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
@@ -99,10 +99,12 @@ def _one(
         ways.append(lambda: graph(x))
     times: list[list[float]] = [[] for _ in ways]
     with torch.no_grad():
-        written = [way().nbytes for way in ways]  # warms up
+        written = ways[0]().nbytes
+        for way in ways:
+            warm_up(way)
         for _ in range(rounds):
             for way, taken in zip(ways, times, strict=True):
                 taken.append(seconds(way))
     native, reference, *rest = (statistics.median(taken) for taken in times)
-    gigabytes = (x.nbytes + written[0]) / 1e9
+    gigabytes = (x.nbytes + written) / 1e9
     return OpResult(name, str(x.dtype)[6:], native, reference, gigabytes, rest[0] if rest else math.nan)

@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from ganinv.allocator import keep_freed_memory
 from ganinv.bench.contenders import Task, make
-from ganinv.bench.timing import least_seconds, seconds
+from ganinv.bench.timing import least_seconds, seconds, warm_up
 from ganinv.errors import GanInvError
 
 _FIRST_SIDE, _LONG_ENOUGH = 256, 0.05
@@ -135,6 +136,7 @@ def worker(arguments: Sequence[str]) -> None:
     parser.add_argument("task", type=json.loads)
     parser.add_argument("threads", type=int)
     given = parser.parse_args(arguments)
+    keep_freed_memory()  # as the commands do; peers have it too
     out, sys.stdout = sys.stdout, sys.stderr  # peers print as they please
     torch.set_num_threads(given.threads)
 
@@ -143,7 +145,7 @@ def worker(arguments: Sequence[str]) -> None:
 
     try:
         work = make(given.name, Task(**given.task))
-        work()
+        warm_up(work)
         tell(ready=True)
         for _ in sys.stdin:
             tell(seconds=seconds(work), peak=peak_bytes())

@@ -26,6 +26,17 @@ def least_seconds(call: Callable[[], object], repeat: int) -> float:
     return min(seconds(call) for _ in range(repeat))
 
 
+def warm_up(call: Callable[[], object], *, calls: int = 12, limit: float = 2.0) -> None:
+    """Once, and again up to `calls` times or `limit` seconds in all: memory that is kept when freed
+    (ganinv/allocator.py) finds its places only after some calls, until when each takes fresh pages.
+    """
+    took = seconds(call)
+    for _ in range(calls - 1):
+        if took >= limit:
+            break
+        took += seconds(call)
+
+
 def machine_name() -> str:
     """The processor and the number of its cores."""
     try:

@@ -70,6 +70,7 @@ def command(
     """
     import torch
 
+    from ganinv.allocator import keep_freed_memory
     from ganinv.backbones.loading import check_device
     from ganinv.bench.race import ceilings
     from ganinv.bench.timing import machine_name
@@ -80,6 +81,7 @@ def command(
     threads = threads or torch.get_num_threads()
     machine = machine_name() if device == "cpu" else torch.cuda.get_device_name(device)
     rates = ceilings(threads, device)
+    keep_freed_memory()  # as the commands do, and only now: "clone" is of memory fresh from the system
     click.echo(f"{machine}, {threads} threads, torch {torch.__version__}")
     click.echo(
         f"ceilings: {rates['float32']:.0f} GFLOP/s float32, {rates['bfloat16']:.0f} bfloat16, "

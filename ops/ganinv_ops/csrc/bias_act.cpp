@@ -14,6 +14,7 @@
 #include "element.h"
 #include "pages.h"
 #include "share.h"
+#include "writer.h"
 
 namespace {
 
@@ -221,12 +222,13 @@ void forward(const at::Tensor& x, const std::optional<at::Tensor>& b, int64_t di
   T* y = out.mutable_data_ptr<T>();
   ganinv::share(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
     A z[kBlock];
+    const ganinv::Writer<T> writer(out.nbytes());
     for (int64_t p = begin, n; p < end; p += n) {
       n = std::min(bias.reach(p), end - p);
       bias.add(in + p, z, p, n);
       activate(z, n, s);
       scale_and_clamp(z, n, s);
-      for (int64_t i = 0; i < n; ++i) Element<T>::store(y + p + i, z[i]);
+      writer.write(y + p, z, n);
     }
   });
 }
@@ -242,6 +244,7 @@ void backward(const at::Tensor& dy, const at::Tensor& x, const std::optional<at:
   const A gain = static_cast<A>(s.gain), limit = static_cast<A>(s.clamp);
   ganinv::share(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
     A z[kBlock], y[kBlock];
+    const ganinv::Writer<T> writer(out.nbytes());
     for (int64_t p = begin, n; p < end; p += n) {
       n = std::min(bias.reach(p), end - p);
       bias.add(in + p, z, p, n);
@@ -257,7 +260,7 @@ void backward(const at::Tensor& dy, const at::Tensor& x, const std::optional<at:
           const bool inside = (level <= limit) & (level >= -limit);
           z[i] = inside ? z[i] : A(0);
         }
-      for (int64_t i = 0; i < n; ++i) Element<T>::store(dx + p + i, z[i]);
+      writer.write(dx + p, z, n);
     }
   });
 }

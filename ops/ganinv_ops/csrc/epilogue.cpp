@@ -12,6 +12,7 @@
 #include "parts.h"
 #include "rows.h"
 #include "share.h"
+#include "writer.h"
 
 namespace {
 
@@ -79,17 +80,18 @@ at::Tensor epilogue(const at::Tensor& x, const std::optional<at::Tensor>& f, at:
     if (!f) {
       ganinv::share(x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
         std::vector<A> row(line);
+        const ganinv::Writer<scalar_t> writer(y.nbytes());
         for (int64_t p = begin; p < end; ++p) {
           for (int64_t i = 0; i < line; ++i) row[i] = Element<scalar_t>::load(in + p * line + i);
           finish.row(p, row.data(), row.data());
-          for (int64_t i = 0; i < line; ++i) Element<scalar_t>::store(out + p * line + i, row[i]);
+          writer.write(out + p * line, row.data(), line);
         }
       });
       return;
     }
     const Axis ax(x.size(3), width, 1, 1, padding[0], f->size(-1)), ay(x.size(2), height, 1, 1, padding[2], f->size(0));
     const Filter<A> filter(*f, false, filter_gain);
-    const Rows<scalar_t> rows{in, out, x.size(1), ax, ay, filter};
+    const Rows<scalar_t> rows{in, out, x.size(1), ax, ay, filter, y.nbytes()};
     ganinv::share(x.size(0) * height, grain_size, [&](int64_t begin, int64_t end) {
       rows.run(begin, end, [&](int64_t p, A* row) { finish.row(p, row, row); });
     });

@@ -1,6 +1,6 @@
-// Vectors of 64 bytes whose lanes are planes (pictures of one channel): 16 of float or 8 of double. Every filter tap is then
-// one multiplication of a vector by a number, along rows and columns alike. Compilers split the vectors where the processor's
-// are shorter.
+// Vectors whose lanes are planes (pictures of one channel): 16 of float where the processor has vectors of 64 bytes, else 8, and 8
+// of double. Every filter tap is then one multiplication of a vector by a number, along rows and columns alike. Vectors that are
+// longer than the processor's would be taken apart number by number. A byte of a mask holds 8 lanes, so fewer there are not.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +15,18 @@
 
 namespace ganinv {
 
+#if defined(__AVX512F__)
+constexpr int kFloatBytes = 64;
+#else
+constexpr int kFloatBytes = 32;
+#endif
+
 template <typename A>
 struct Lanes;
 template <>
 struct Lanes<float> {
-  typedef float Vec __attribute__((vector_size(64)));
-  typedef int32_t Int __attribute__((vector_size(64)));
+  typedef float Vec __attribute__((vector_size(kFloatBytes)));
+  typedef int32_t Int __attribute__((vector_size(kFloatBytes)));
 };
 template <>
 struct Lanes<double> {
@@ -31,7 +37,7 @@ struct Lanes<double> {
 template <typename A>
 using Vec = typename Lanes<A>::Vec;
 template <typename A>
-constexpr int kLanes = 64 / sizeof(A);
+constexpr int kLanes = sizeof(Vec<A>) / sizeof(A);
 
 // ---- one bit a lane -----------------------------------------------------------------------------------------
 
@@ -40,12 +46,14 @@ inline uint32_t bits(const Lanes<float>::Int& truth) {
 #if defined(__AVX512DQ__)
   return _mm512_movepi32_mask(reinterpret_cast<__m512i>(truth));
 #elif defined(__AVX2__)
-  __m256 half[2];
-  std::memcpy(half, &truth, sizeof half);
-  return static_cast<uint32_t>(_mm256_movemask_ps(half[0]) | _mm256_movemask_ps(half[1]) << 8);
+  __m256 part[kFloatBytes / 32];
+  std::memcpy(part, &truth, sizeof part);
+  uint32_t result = 0;
+  for (int i = 0; i < kFloatBytes / 32; ++i) result |= static_cast<uint32_t>(_mm256_movemask_ps(part[i])) << (8 * i);
+  return result;
 #else
   uint32_t result = 0;
-  for (int l = 0; l < 16; ++l) result |= static_cast<uint32_t>(truth[l] & 1) << l;
+  for (int l = 0; l < kLanes<float>; ++l) result |= static_cast<uint32_t>(truth[l] & 1) << l;
   return result;
 #endif
 }

@@ -10,6 +10,7 @@
 
 #include "element.h"
 #include "fir.h"
+#include "writer.h"
 
 namespace ganinv {
 
@@ -148,13 +149,16 @@ struct Rows {
   int64_t channels;
   const Axis &ax, &ay;
   const Filter<A>& filter;
+  size_t bytes;  // of the whole result
 
   // Output rows begin ... end - 1, counted over all pictures. finish(p, row) may change row p, of the calculating type, before it
   // is stored.
   template <typename Finish>
   void run(int64_t begin, int64_t end, Finish&& finish) const {
     const int64_t left = ax.before(), pixels = left + ax.in + ax.after(), line = ax.in * channels;
-    std::vector<A> row(pixels * channels, A(0)), sums(std::is_same<T, A>::value ? 0 : ax.out * channels);
+    const Writer<T> writer(bytes);
+    const bool in_place = std::is_same<T, A>::value && !writer.past_cache;
+    std::vector<A> row(pixels * channels, A(0)), sums(in_place ? 0 : ax.out * channels);
     A* middle = row.data() + left * channels;
     Sweep<A> sweep(ax, channels);
     std::vector<const T*> sources;
@@ -166,7 +170,7 @@ struct Rows {
       const int64_t picture = p / ay.out, y = p % ay.out;
       gather(in + picture * ay.in * line, y, line, sources, taps);
       T* target = out + p * ax.out * channels;
-      A* result = accumulator(target, sums);
+      A* result = in_place ? reinterpret_cast<A*>(target) : sums.data();
       if (filter.separable) {
         weights.clear();
         for (int64_t k : taps) weights.push_back(filter.column[k]);
@@ -181,8 +185,7 @@ struct Rows {
         }
       }
       finish(p, result);
-      if (!std::is_same<T, A>::value)
-        for (int64_t i = 0; i < ax.out * channels; ++i) Element<T>::store(target + i, result[i]);
+      if (!in_place) writer.write(target, result, ax.out * channels);
     }
   }
 
@@ -201,10 +204,6 @@ struct Rows {
       taps.push_back(phase.taps[k]);
     }
   }
-
-  static A* accumulator(A* target, std::vector<A>&) { return target; }
-  template <typename Other>
-  static A* accumulator(Other*, std::vector<A>& sums) { return sums.data(); }
 };
 
 }  // namespace ganinv

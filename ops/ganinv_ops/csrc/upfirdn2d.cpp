@@ -37,7 +37,8 @@ at::Tensor upfirdn2d(const at::Tensor& x, const at::Tensor& f, at::IntArrayRef u
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "ganinv_ops::upfirdn2d", [&] {
     using A = typename Element<scalar_t>::Acc;
     const Filter<A> filter(f, flip, gain);
-    const Rows<scalar_t> job{dense.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), channels, ax, ay, filter};
+    const Rows<scalar_t> job{dense.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), channels, ax, ay, filter,
+                             out.nbytes()};
     ganinv::share(rows, std::max<int64_t>(1, kGrain / (width * channels)),
                      [&](int64_t begin, int64_t end) { job.run(begin, end, [](int64_t, A*) {}); });
   });
