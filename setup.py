@@ -36,6 +36,7 @@ EXTRAS = {
         "playwright>=1.48",
         "pytest>=8",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "hypothesis>=6.100",
         "ruff>=0.6",
         "mypy>=1.11",
