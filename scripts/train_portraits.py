@@ -19,12 +19,12 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import yaml
+from grown_portraits import freeze_below, grow, grow_discriminator
 from paired_portraits import (
     AttributeNetwork,
     Pairs,
@@ -36,56 +36,12 @@ from paired_portraits import (
     train_attributes,
 )
 from PIL import Image
+from portraits_phases import Config, Phase, read_config
 from torch import Tensor
 
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
+from ganinv.backbones.loading import load_backbone, load_discriminator
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-
-
-@dataclass
-class Phase:
-    """One stretch of training at one picture size."""
-
-    side: int
-    kimg: float
-    adversarial: float = 0.0
-    """Weight of the adversarial loss; 0 = regression on the renders alone, without a discriminator."""
-    features: float = 0.0
-    """Weight of the distance between D's features of G(z) and of the render of z."""
-    attributes: float = 0.0
-    """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
-    pixels: float = 1.0
-    lr: float = 2e-3
-    lr_end: float | None = None
-    """Where the learning rate falls to, along half a cosine; None = it stays."""
-    batch: int = 32
-
-    def lr_at(self, pictures: int) -> float:
-        """Learning rate after so many pictures of the phase."""
-        if self.lr_end is None:
-            return self.lr
-        done = min(1.0, pictures / (self.kimg * 1000))
-        return self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-@dataclass
-class Config:
-    """What is trained, and how."""
-
-    z_dim: int = 128
-    w_dim: int = 192
-    mapping_layers: int = 4
-    mapping_lr: float = 10.0
-    """The mapping's learning rate over the others'; its layers learn 100 times slower by themselves."""
-    channel_base: int = 2048
-    channel_max: int = 256
-    d_channel_base: int = 1024
-    d_channel_max: int = 256
-    r1_gamma: float = 0.5
-    r1_every: int = 16
-    ema_kimg: float = 3.0
-    seed: int = 0
-    phases: tuple[Phase, ...] = ()
 
 
 def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminator]:
@@ -109,11 +65,14 @@ class Trainer:
             self.seer = AttributeNetwork(self.pairs.normals.shape[1], self.pairs.images.shape[-1])
             self.seer.requires_grad_(False)
             self.seer.load_state_dict(torch.load(out / "attributes.pt", weights_only=True))
+        self.smaller = None if config.start is None else load_backbone(config.start)
         self.build(config.phases[0])
 
     def build(self, phase: Phase) -> None:
         """Networks of the phase's size; grown from the present ones where the size changed."""
         before = getattr(self, "g", None), getattr(self, "ema", None), getattr(self, "d", None)
+        if before[0] is None and self.config.start is not None:
+            before = self.smaller, self.smaller, load_discriminator(self.config.start)
         if before[0] is None or before[0].resolution != phase.side:
             self.g, self.d = networks(self.config, phase.side)
             self.ema = copy.deepcopy(self.g)
@@ -123,12 +82,13 @@ class Trainer:
             else:
                 grow(self.g, before[0])
                 grow(self.ema, before[1])
-                self.d.load_state_dict({**self.d.state_dict(), **shared(self.d, before[2])})
-        fast = [p for n, p in self.g.named_parameters() if n.startswith("mapping.")]
-        slow = [p for n, p in self.g.named_parameters() if not n.startswith("mapping.")]
-        groups = [{"params": slow, "lr": phase.lr}, {"params": fast, "lr": phase.lr * self.config.mapping_lr}]
+                grow_discriminator(self.d, before[2])
+        freeze_below(self.g, self.config.frozen_below)
+        parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
+        learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
+        groups = [{"params": part, "factor": factor} for part, factor in learning if part]
         beta1 = 0.0 if phase.adversarial else 0.9
-        self.opt_g = torch.optim.Adam(groups, betas=(beta1, 0.99))
+        self.opt_g = torch.optim.Adam(groups, phase.lr, betas=(beta1, 0.99))
         self.opt_d = torch.optim.Adam(self.d.parameters(), lr=phase.lr, betas=(0.0, 0.99))
         self.weight = face_weight(phase.side)
 
@@ -152,6 +112,10 @@ class Trainer:
             near = feature_distance(fakes, reals)
             loss = loss + phase.adversarial * F.softplus(-logits).mean() + phase.features * near
             report.update(features=near.item(), g_logit=logits.mean().item())
+        if phase.smaller:
+            near = self.from_smaller(fake, z)
+            loss = loss + phase.smaller * near
+            report["smaller"] = near.item()
         if phase.attributes:
             with torch.no_grad():
                 seen = self.seer(real)
@@ -174,11 +138,19 @@ class Trainer:
         self.steps += 1
         return report
 
+    def from_smaller(self, fake: Tensor, z: Tensor) -> Tensor:
+        """How far pictures are from those of the smaller generator, where these are trusted."""
+        assert self.smaller is not None
+        side = self.smaller.resolution // 2
+        with torch.no_grad():
+            wanted = F.adaptive_avg_pool2d(self.smaller.synthesize(self.smaller.map(z)).images, side)
+        return (F.adaptive_avg_pool2d(fake, side) - wanted).abs().mean()
+
     def set_rates(self, phase: Phase) -> None:
         """Learning rates from the configuration, which a restart may have changed."""
         rate = phase.lr_at(self.in_phase)
-        for group, factor in zip(self.opt_g.param_groups, (1.0, self.config.mapping_lr), strict=True):
-            group["lr"] = rate * factor
+        for group in self.opt_g.param_groups:
+            group["lr"] = rate * group["factor"]
         self.opt_d.param_groups[0]["lr"] = rate
 
     def step_d(self, real: Tensor, reals: list[Tensor], fake: Tensor, penalise: bool) -> dict[str, float]:
@@ -259,27 +231,6 @@ class Trainer:
         temporary = self.out / "sheet.tmp.png"
         picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST).save(temporary)
         os.replace(temporary, self.out / "sheet.png")
-
-
-def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:
-    """Tensors of `old` that fit `new` by name and shape."""
-    mine = new.state_dict()
-    return {k: v for k, v in old.state_dict().items() if k in mine and mine[k].shape == v.shape}
-
-
-def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
-    """Take over `old`; the new blocks' RGB outputs start at 0, so that the picture is at first the old
-    one enlarged.
-    """
-    new.load_state_dict({**new.state_dict(), **shared(new, old)})
-    for side in set(new.config.sides) - set(old.config.sides):
-        new.synthesis.block(side).torgb.weight.data *= 0.05
-
-
-def read_config(path: Path) -> Config:
-    data = yaml.safe_load(path.read_text())
-    data["phases"] = tuple(Phase(**phase) for phase in data["phases"])
-    return Config(**data)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    for name in ("paired_portraits", "train_portraits"):
+    for name in (
+        "paired_portraits",
+        "train_portraits",
+        "portraits_phases",
+        "grown_portraits",
+        "grow_weights",
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -51,3 +58,86 @@ def test_a_rate_falls_along_half_a_cosine() -> None:
     phase = Phase(64, kimg=10, lr=1e-3, lr_end=1e-4)
     assert [phase.lr_at(n) for n in (0, 10_000, 20_000)] == pytest.approx([1e-3, 1e-4, 1e-4])
     assert phase.lr_at(5_000) == pytest.approx(5.5e-4) and Phase(64, kimg=10, lr=1e-3).lr_at(9_000) == 1e-3
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """The bundled generator with a block of 128 px, as its training begins."""
+    from grown_portraits import grow
+
+    from ganinv.backbones.loading import load_backbone
+    from ganinv.backbones.stylegan2 import StyleGAN2Generator
+    from ganinv.checkpoints import write_checkpoint
+
+    small = load_backbone("portraits-64")
+    assert isinstance(small, StyleGAN2Generator)
+    torch.manual_seed(0)
+    grown = StyleGAN2Generator(dataclasses.replace(small.config, resolution=128))
+    grow(grown, small)
+    path = tmp_path / "grown.safetensors"
+    write_checkpoint(
+        path, grown.state_dict(), kind="generator", family="stylegan2", config=grown.config.to_json()
+    )
+    return path
+
+
+def test_a_grown_generator_draws_the_same_portrait(large: Path) -> None:
+    from ganinv.backbones.loading import load_backbone
+
+    small, grown = load_backbone("portraits-64"), load_backbone(large)
+    ws = small.map(torch.randn(2, 128, generator=torch.Generator().manual_seed(1)))
+    more = torch.cat([ws, ws[:, -1:], ws[:, -1:]], dim=1)
+    before, after = small.synthesize(ws, capture=[32, 64]), grown.synthesize(more, capture=[32, 64])
+    for side in (32, 64):
+        torch.testing.assert_close(before.features[side], after.features[side], rtol=1e-4, atol=1e-4)
+    assert after.images.shape[-1] == 128
+    halved = torch.nn.functional.avg_pool2d(after.images, 2)
+    assert (halved - before.images).abs().mean() < 0.1
+
+
+def test_what_is_frozen_stands_still(tmp_path: Path) -> None:
+    from paired_portraits import render
+    from train_portraits import Config, Phase, Trainer
+
+    render(tmp_path, 8, 128, seed=3, shard=8)
+    phase = Phase(128, kimg=1, adversarial=0.1, batch=4)
+    config = Config(w_dim=192, mapping_layers=4, start="portraits-64", frozen_below=64, phases=(phase,))
+    trainer = Trainer(config, tmp_path)
+    before = {name: p.clone() for name, p in trainer.g.named_parameters()}
+    trainer.step()
+    moved = {name for name, p in trainer.g.named_parameters() if not torch.equal(p, before[name])}
+    assert moved and all(name.startswith(("synthesis.b64.", "synthesis.b128.")) for name in moved)
+
+
+def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
+    from grow_weights import grow_weights, with_rows
+
+    from ganinv.api import load_backbone, load_directions, load_method
+    from ganinv.backbones.loading import find_model
+    from ganinv.editing.edits import Direction
+
+    small, grown = load_backbone("portraits-64"), load_backbone(large)
+    grow_weights(find_model("portraits-64", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
+    picture = small.synthesize(small.map(torch.randn(1, 128))).images.clamp(-1, 1)
+    hole = torch.zeros(1, 1, 64, 64)
+    hole[..., 20:40, 16:48] = 1
+    found = [
+        method.invert(x, h, samples=2, seed=3)
+        for method, x, h in (
+            (load_method("diverse-inpaint", backbone=small), picture, hole),
+            (
+                load_method("diverse-inpaint", backbone=grown, weights=tmp_path / "w.safetensors"),
+                picture.repeat_interleave(2, 2).repeat_interleave(2, 3),
+                hole.repeat_interleave(2, 2).repeat_interleave(2, 3),
+            ),
+        )
+    ]
+    torch.testing.assert_close(found[1].ws[:, :, :10], found[0].ws, rtol=1e-3, atol=1e-3)
+    assert found[1].ws.shape == (1, 2, 12, 192)
+    assert found[1].features[32].shape == found[0].features[32].shape
+    for direction in load_directions(small).values():
+        assert isinstance(direction, Direction)
+        more = with_rows(direction, grown)
+        more.check_shape(12, 192)
+        step, small_step = more.step(found[1].ws, 1.5), direction.step(found[0].ws, 1.5)
+        torch.testing.assert_close(step[..., :10, :].expand(10, 192), small_step.expand(10, 192))

@@ -16,6 +16,7 @@ from ganinv.bench.contenders import Task, bfloat16_psnr, make
 from ganinv.bench.ops import race_ops
 from ganinv.bench.peer_style import PeerStyleGenerator, multiplications
 from ganinv.bench.race import ceilings, race
+from ganinv.bench.timing import warm_up
 from ganinv.errors import UnknownNameError, UsageError
 
 CONFIG = StyleGAN2Config(
@@ -110,3 +111,12 @@ def test_a_slow_processor_is_rated_by_smaller_products(monkeypatch: pytest.Monke
     monkeypatch.setattr(racing, "least_seconds", timed(1e12))
     assert racing._products(torch.bfloat16, "cpu", 2048) == pytest.approx(1e12)
     assert sides == [256, 512, 1024, 2048]
+
+
+def test_a_warm_up_ends_by_calls_or_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    warm_up(lambda: made.append(1), calls=5)
+    assert len(made) == 5
+    monkeypatch.setattr("ganinv.bench.timing.seconds", lambda call: call() or 1.5)
+    warm_up(lambda: made.append(1), calls=5, limit=2.0)
+    assert len(made) == 7

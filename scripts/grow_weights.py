@@ -1,0 +1,96 @@
+"""Weights and directions of a generator, for one that was grown from it (train_portraits.py, frozen_below).
+
+    python scripts/grow_weights.py portraits-64 runs/p128/portraits-128.safetensors --to FOLDER
+
+Both generators answer codes alike up to the layers that were added; these get the code, and the shift, of the
+last one before. Networks go on looking at pictures of the smaller size.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganinv.backbones.base import Backbone
+from ganinv.backbones.loading import find_model, load_backbone
+from ganinv.checkpoints import read_checkpoint, write_checkpoint
+from ganinv.editing.edits import Direction
+from ganinv.editing.manifest import read_directions, write_directions
+from ganinv.inversion import backbone_record
+from plugin_ganinpaint.weights import KIND
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("small", help="name or file of the smaller generator")
+    parser.add_argument("large", type=Path, help="file of the one grown from it")
+    parser.add_argument(
+        "--weights", default="portraits-64", help="diverse-inpaint weights of the smaller one"
+    )
+    parser.add_argument("--to", type=Path, required=True, help="folder for both files")
+    args = parser.parse_args()
+    small, large = load_backbone(args.small), load_backbone(args.large)
+    if not torch.equal(small.w_avg, large.w_avg) or large.num_ws < small.num_ws:
+        parser.error(f"{args.large} was not grown from {args.small}: their mean codes differ")
+    args.to.mkdir(parents=True, exist_ok=True)
+    grow_weights(
+        find_model(args.weights, KIND), small, large, args.to / f"{large.name}-diverse-inpaint.safetensors"
+    )
+    directions = read_directions(find_model(args.small, "directions"))
+    write_directions(
+        args.to / f"{large.name}-directions.safetensors",
+        [with_rows(edit, large) for edit in directions.values() if isinstance(edit, Direction)],
+        provenance={"script": "scripts/grow_weights.py", "from": small.sha256},
+    )
+
+
+def grow_weights(path: Path, small: Backbone, large: Backbone, to: Path) -> None:
+    """diverse-inpaint weights of one generator, for the other."""
+    found, extra = read_checkpoint(path, kind=KIND), large.num_ws - small.num_ws
+    networks = dict(found.config["networks"], resolution=large.resolution, num_ws=large.num_ws)
+    fine = max(key.split(".")[3] for key in found.tensors if key.startswith("encoder.body.styles."))
+    tensors = {}
+    for key, tensor in found.tensors.items():
+        if key.startswith(
+            f"encoder.body.styles.{fine}."
+        ):  # the heads of the last styles, one after the other
+            tensor = repeated(tensor, small.num_ws - 7, extra)
+        elif key.startswith("mixing.") and key not in ("mixing.w_avg", "mixing.basis"):
+            tensor = repeated(tensor, small.num_ws, extra)
+        tensors[key] = tensor
+    write_checkpoint(
+        to,
+        tensors,
+        kind=found.kind,
+        family=found.family,
+        config={**found.config, "networks": networks, "backbone": backbone_record(large)},
+        provenance={"script": "scripts/grow_weights.py", "from": found.provenance},
+    )
+
+
+def repeated(tensor: Tensor, parts: int, extra: int) -> Tensor:
+    """The last of `parts` equal parts along the first axis `extra` times more."""
+    rows = tensor.unflatten(0, (parts, -1))
+    return torch.cat([rows, rows[-1:].expand(extra, *rows.shape[1:])]).flatten(0, 1)
+
+
+def with_rows(direction: Direction, large: Backbone) -> Direction:
+    """A direction with a row for each layer of the larger generator."""
+    vector = direction.vector
+    if len(vector) > 1:
+        vector = torch.cat([vector, vector[-1:].expand(large.num_ws - len(vector), -1)])
+    length = float(vector.norm())  # is to be 1, so that the unit is a length
+    return replace(
+        direction, vector=vector / length, unit=direction.unit * length, backbone_sha256=large.sha256
+    )
+
+
+if __name__ == "__main__":
+    main()
