@@ -7,12 +7,14 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ganinv.allocator import keep_freed_memory
-from ganinv.cli import machine
+from ganinv.cli import bench, machine, train
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 
@@ -71,3 +73,18 @@ def test_commands_that_draw_keep_it(monkeypatch: pytest.MonkeyPatch, tiny_backbo
     monkeypatch.setattr(machine, "keep_freed_memory", lambda: asked.append(True))
     machine.open_backbone(str(tiny_backbone.path), "cpu")
     assert asked == [True]
+
+
+def test_training_and_bench_keep_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("ganinv.allocator.keep_freed_memory", lambda: asked.append(True))
+    arguments = ["--config", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(train.command, arguments).exit_code != 0
+    assert asked == [True]
+    monkeypatch.setattr("ganinv.bench.ops.race_ops", lambda *args, **options: [])
+    monkeypatch.setattr(
+        "ganinv.bench.race.ceilings",
+        lambda *args: dict.fromkeys(("float32", "bfloat16", "copy", "clone"), 1.0),
+    )
+    assert CliRunner().invoke(bench.command, ["ops"]).exit_code == 0
+    assert asked == [True, True]
