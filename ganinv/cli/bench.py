@@ -160,7 +160,8 @@ def _row(result: Result, ours: float, flops: float, rates: dict[str, float]) -> 
         click.echo(f"{result.name:20} could not run: {result.cause}")
         return {"name": result.name, "cause": result.cause}
     rate = flops / result.median / 1e9
-    share = rate / rates["bfloat16" if "float16" in result.name else "float32"]
+    narrow = rates["bfloat16"] if "float16" in result.name else 0.0  # slow where no instructions are for it
+    share = rate / max(rates["float32"], narrow)
     ratio, peak = result.median / ours, result.peak_bytes / 1e6
     achieved = f"{'':8} {'':8}" if math.isnan(rate) else f"{rate:8.0f} {share:8.0%}"
     click.echo(f"{result.name:20} {result.median:8.3f} {ratio:8.2f}x {achieved} {peak:8.0f}")

@@ -30,6 +30,7 @@ _DTYPES = {
     "cpu": (torch.float32, torch.float64, torch.bfloat16),
     "cuda": (torch.float32, torch.float16, torch.bfloat16),
 }
+_CPU_BFLOAT16 = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 _TRUSTED: dict[str, bool] = {}
 _LOCK = threading.RLock()
 _VERDICTS: dict[str, Verdict] = {}
@@ -75,6 +76,13 @@ def native(device: str) -> Verdict:
             stacklevel=4,
         )
     return verdict
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether PyTorch has products in bfloat16 that are no slower than those in float32. On a processor
+    without instructions for them it has loops that take ten times as long and more.
+    """
+    return device.type != "cpu" or _CPU_BFLOAT16
 
 
 def choose(op: str, impl: Impl, x: Tensor) -> bool:

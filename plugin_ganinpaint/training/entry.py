@@ -25,6 +25,7 @@ from ganinv.parts import (
     load_config,
     load_discriminator,
 )
+from ganinv_ops.dispatch import multiplies_bfloat16
 
 from ..config import NetworkConfig
 from .common import derive_seed
@@ -142,6 +143,8 @@ def fit(
         report = _silent
     if resume and not any(state_path(out, number).is_file() for number in stages):
         report(f"{out} holds a run that has saved no state yet: it begins anew")
+    if config.precision == "bfloat16" and not multiplies_bfloat16(fabric.device):
+        report("this processor has no products in bfloat16: precision=float32 is much sooner done")
     if config.memory_check:
         built = [method.stage(number) for number in stages]
         report(check_memory(fabric, config, built, backbone, discriminator, networks))

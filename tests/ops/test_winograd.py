@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganinv_ops import winograd
+from ganinv_ops import dispatch, winograd
 from ganinv_ops.conv import conv2d_resample, upsampling_conv2d
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filters import setup_filter
@@ -151,13 +151,31 @@ def test_modulated_convolution_takes_it(up: int, f: Tensor, monkeypatch: pytest.
     assert not calls
 
 
-def test_bfloat16_doubles_by_pytorch_where_that_is_sooner() -> None:
+@pytest.mark.parametrize("instructions", [True, False])
+def test_bfloat16_doubles_by_pytorch_where_that_is_sooner(
+    instructions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", instructions)
     options: dict[str, Any] = {"up": 2, "padding": (1, 1, 1, 1), "impl": "auto"}
     weight = torch.zeros(32, 32, 3, 3)
-    for side, expected in ((64, False), (256, True)):
+    for side, sooner in ((64, False), (256, True)):
         x = torch.zeros(1, 32, side, side, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
-        assert winograd.fits(x, weight, **options) == expected
+        assert winograd.fits(x, weight, **options) == (sooner or not instructions)
         assert winograd.fits(x.float(), weight, **options)
+
+
+@pytest.mark.parametrize("up", [1, 2])
+def test_without_instructions_for_bfloat16_pytorch_multiplies_float32(
+    up: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", False)
+    x, weight = (t.to(torch.bfloat16) for t in (normal(2, 5, 6, 6), normal(3, 5, 3, 3)))
+    x.requires_grad_()
+    y = conv2d_resample(x, weight, up=up, padding=1, impl="ref")
+    wide = conv2d_resample(x.float(), weight.float(), up=up, padding=1, impl="ref")
+    assert torch.equal(y, wide.to(torch.bfloat16))  # rounded once, at the end
+    (gradient,) = torch.autograd.grad(y.float().sum(), x)
+    assert gradient.dtype == torch.bfloat16 and gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("flip", [True, False])

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from ganinv.parts import Backbone, load_backbone
+from ganinv.parts import Backbone, Discriminator, load_backbone
 from plugin_ganinpaint.config import NetworkConfig
-from plugin_ganinpaint.training import common, settings
+from plugin_ganinpaint.training import common, entry, settings
 from plugin_ganinpaint.training.micro import parts_of
 
 pytest.importorskip("lightning_fabric", reason="needs the extra `train`")
@@ -82,6 +82,23 @@ def test_bfloat16_runs(short: Make, make_run: Make, tiny_backbone: Any, tmp_path
         terms = run.train_step(0.0)
     assert all(math.isfinite(float(v)) for v in terms.values())
     assert all(p.dtype == torch.float32 for p in run.networks.parameters())
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+def test_a_processor_without_bfloat16_is_told(
+    instructions: bool,
+    short: Make,
+    tiny_backbone: Any,
+    discriminator: Discriminator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ganinv_ops.dispatch._CPU_BFLOAT16", instructions)
+    own = load_backbone(tiny_backbone.path)  # its compute type is changed
+    lines: list[str] = []
+    config = short(precision="bfloat16", memory_check=False)
+    entry.fit(config, own, discriminator, tmp_path, stage="1", report=lines.append)
+    assert any("has no products in bfloat16" in line for line in lines) != instructions
 
 
 def test_the_warm_up_teaches_the_mixing_network_where_codes_are_hidden(
