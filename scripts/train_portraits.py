@@ -6,6 +6,8 @@
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
+A generator of twice the side is grown with train_portraits_128.yaml (docs/results.md tells how far that is).
+
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
 ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry
 the attributes (how truly, docs/results.md says). The free entries of z carry what the attributes leave open.
