@@ -20,6 +20,7 @@ from ganinv.backbones.loading import find_model, load_backbone
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.editing.edits import Direction
 from ganinv.editing.manifest import read_directions, write_directions
+from ganinv.encoders.pyramid import style_groups
 from ganinv.inversion import backbone_record
 from ganinv.sampling import sample_z
 from plugin_ganinpaint.weights import KIND
@@ -64,7 +65,7 @@ def grow_weights(path: Path, small: Backbone, large: Backbone, to: Path) -> None
         if key.startswith(
             f"encoder.body.styles.{fine}."
         ):  # the heads of the last styles, one after the other
-            tensor = repeated(tensor, small.num_ws - 7, extra)
+            tensor = repeated(tensor, len(style_groups(small.num_ws)[2]), extra)
         elif key.startswith("mixing.") and key not in ("mixing.w_avg", "mixing.basis"):
             tensor = repeated(tensor, small.num_ws, extra)
         tensors[key] = tensor

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from ganinv.backbones.discriminator import Discriminator
 from ganinv.backbones.stylegan2 import StyleGAN2Generator
 
 
-def shared(new: torch.nn.Module, old: torch.nn.Module) -> dict[str, Tensor]:
-    """Tensors of `old` that fit `new` by name and shape."""
+def take_over(new: torch.nn.Module, old: torch.nn.Module) -> None:
+    """Give `new` the tensors of `old` that fit it by name and shape; the others stay as they are."""
     mine = new.state_dict()
-    return {k: v for k, v in old.state_dict().items() if k in mine and mine[k].shape == v.shape}
+    new.load_state_dict(
+        {k: v for k, v in old.state_dict().items() if k in mine and mine[k].shape == v.shape}, strict=False
+    )
 
 
 def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
-    """Take over `old`; the new blocks' RGB outputs start at 0, so that the picture is at first the old
-    one enlarged.
+    """Take over `old`; the new blocks' RGB outputs start near 0, so that the picture is at first about the
+    old one enlarged.
     """
-    new.load_state_dict({**new.state_dict(), **shared(new, old)})
+    take_over(new, old)
     for side in set(new.config.sides) - set(old.config.sides):
         new.synthesis.block(side).torgb.weight.data *= 0.05
-
-
-def grow_discriminator(new: Discriminator, old: Discriminator) -> None:
-    """Take over what fits; the new blocks start at random."""
-    new.load_state_dict({**new.state_dict(), **shared(new, old)})
 
 
 def freeze_below(g: StyleGAN2Generator, side: int) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from grown_portraits import freeze_below, grow, grow_discriminator
+from grown_portraits import freeze_below, grow, take_over
 from paired_portraits import (
     AttributeNetwork,
     Pairs,
@@ -84,7 +84,7 @@ class Trainer:
             else:
                 grow(self.g, before[0])
                 grow(self.ema, before[1])
-                grow_discriminator(self.d, before[2])
+                take_over(self.d, before[2])
         freeze_below(self.g, self.config.frozen_below)
         parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
         learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
@@ -99,10 +99,12 @@ class Trainer:
         real, z = self.pairs.batch(phase.batch, phase.side, self.generator)
         real = real.contiguous(memory_format=torch.channels_last)
         fake = self.g(z, noise="random")
-        report = {}
+        report: dict[str, float] = {}
         self.set_rates(phase)
-        loss = phase.pixels * regression(fake, real, self.weight + changed_weight(real))
-        report["pixels"] = loss.item()
+        loss = fake.new_zeros(())
+        if phase.pixels:
+            loss = phase.pixels * regression(fake, real, self.weight + changed_weight(real))
+            report["pixels"] = loss.item()
         if phase.adversarial:
             penalise = self.steps % self.config.r1_every == 0
             reals = self.d.features(
@@ -111,9 +113,12 @@ class Trainer:
             self.d.requires_grad_(False)
             fakes = self.d.features(fake)
             logits = self.d.b4(fakes[-1])
-            near = feature_distance(fakes, reals)
-            loss = loss + phase.adversarial * F.softplus(-logits).mean() + phase.features * near
-            report.update(features=near.item(), g_logit=logits.mean().item())
+            loss = loss + phase.adversarial * F.softplus(-logits).mean()
+            report["g_logit"] = logits.mean().item()
+            if phase.features:
+                near = feature_distance(fakes, reals)
+                loss = loss + phase.features * near
+                report["features"] = near.item()
         if phase.smaller:
             near = self.from_smaller(fake, z)
             loss = loss + phase.smaller * near

@@ -21,8 +21,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def least_seconds(call: Callable[[], object], repeat: int) -> float:
     """Of the fastest of `repeat` calls, after two to warm up."""
-    call()
-    call()
+    warm_up(call, calls=2)
     return min(seconds(call) for _ in range(repeat))
 
 

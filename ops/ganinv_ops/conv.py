@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganinv_ops import winograd
-from ganinv_ops.dispatch import Impl, multiplies_bfloat16
+from ganinv_ops.dispatch import Impl, by_pytorch
 from ganinv_ops.filters import Padding, add_padding, down_padding, parse_padding, up_padding
 from ganinv_ops.upfirdn2d import upfirdn2d
 
@@ -79,7 +78,7 @@ def upsampling_conv2d(
     if groups == 1 and up == 2 and _winograd(x, w, impl, up=2):
         return winograd.transposed_conv2d(x, w, flip_weight)
     # a transposed convolution skips the inserted zeros
-    return _of_torch(F.conv_transpose2d, x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
+    return by_pytorch(F.conv_transpose2d, x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
 
 
 def padding_after(w: Tensor, f: Tensor | None, up: int, padding: Padding) -> tuple[int, int, int, int]:
@@ -103,15 +102,8 @@ def _convolve(
         w = w.flip((2, 3))
     px0, px1, py0, py1 = pad
     if px0 == px1 >= 0 and py0 == py1 >= 0:
-        return _of_torch(F.conv2d, x, w, stride=stride, padding=(py0, px0), groups=groups)
-    return _of_torch(F.conv2d, F.pad(x, [px0, px1, py0, py1]), w, stride=stride, groups=groups)
-
-
-def _of_torch(convolution: Callable[..., Tensor], x: Tensor, w: Tensor, **settings: Any) -> Tensor:
-    """PyTorch's own, in float32 where it would take many times as long in bfloat16."""
-    if x.dtype == w.dtype == torch.bfloat16 and not multiplies_bfloat16(x.device):
-        return convolution(x.float(), w.float(), **settings).to(torch.bfloat16)
-    return convolution(x, w, **settings)
+        return by_pytorch(F.conv2d, x, w, stride=stride, padding=(py0, px0), groups=groups)
+    return by_pytorch(F.conv2d, F.pad(x, [px0, px1, py0, py1]), w, stride=stride, groups=groups)
 
 
 def _winograd(x: Tensor, w: Tensor, impl: Impl, **settings: Any) -> bool:

@@ -85,6 +85,13 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return device.type != "cpu" or _CPU_BFLOAT16
 
 
+def by_pytorch(convolution: Callable[..., Tensor], a: Tensor, b: Tensor, **settings: Any) -> Tensor:
+    """convolution(a, b), one of PyTorch's; in float32 where it would take many times as long in bfloat16."""
+    if a.dtype == b.dtype == torch.bfloat16 and not multiplies_bfloat16(a.device):
+        return convolution(a.float(), b.float(), **settings).to(torch.bfloat16)
+    return convolution(a, b, **settings)
+
+
 def choose(op: str, impl: Impl, x: Tensor) -> bool:
     """Whether `op` on `x` goes through the registered operator.
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from ganinv_ops.dispatch import Impl, choose, multiplies_bfloat16, native_or
+from ganinv_ops.dispatch import Impl, by_pytorch, choose, multiplies_bfloat16, native_or
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
@@ -142,7 +142,7 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:  # the same kind of convolution, the other way through the weight
             dx = conv2d(dy, weight.transpose(0, 1), 2 - padding, not flip)
         if ctx.needs_input_grad[1]:
-            dw = conv2d_weight(x, weight.shape, dy, padding=padding)
+            dw = by_pytorch(_weight_gradient, x, dy, shape=weight.shape, padding=padding)
             dw = dw if flip else dw.flip((2, 3))
         return dx, dw, None, None
 
@@ -159,12 +159,17 @@ class _Transposed(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         dx = dw = None
         if ctx.needs_input_grad[0]:
-            dx = F.conv2d(dy, _for_transposed(weight, ctx.flip), stride=2)
+            dx = by_pytorch(F.conv2d, dy, _for_transposed(weight, ctx.flip), stride=2)
         if ctx.needs_input_grad[1]:
             shape = (weight.shape[1], weight.shape[0], 3, 3)
-            dw = conv2d_weight(dy, shape, x, stride=2).transpose(0, 1)
+            dw = by_pytorch(_weight_gradient, dy, x, shape=shape, stride=2).transpose(0, 1)
             dw = dw.flip((2, 3)) if ctx.flip else dw
         return dx, dw, None
+
+
+def _weight_gradient(x: Tensor, dy: Tensor, *, shape: Sequence[int], **settings: int) -> Tensor:
+    """conv2d_weight, both pictures first."""
+    return conv2d_weight(x, shape, dy, **settings)
 
 
 def _for_transposed(weight: Tensor, flip: bool) -> Tensor:
@@ -186,7 +191,7 @@ def _steps(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     styles, factor, noise, bias, padding, flip_weight, slope, gain, clamp = rest
     scaled = x * styles.to(x.dtype)[:, :, None, None]
     w = (weight if flip_weight else weight.flip((2, 3))).to(x.dtype)
-    z = F.conv2d(scaled, w, padding=padding)
+    z = by_pytorch(F.conv2d, scaled, w, padding=padding)
     limit = None if clamp < 0 else clamp
     z = epilogue(z, factor=factor, noise=noise, bias=bias, slope=slope, gain=gain, clamp=limit, impl="ref")
     return z.contiguous(memory_format=torch.channels_last)
@@ -200,7 +205,7 @@ def _fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
 
 def _up_steps(x: Tensor, weight: Tensor, styles: Tensor, flip: bool) -> Tensor:
     scaled, w = x * styles.to(x.dtype)[:, :, None, None], _for_transposed(weight.to(x.dtype), flip)
-    return F.conv_transpose2d(scaled, w, stride=2).contiguous(memory_format=torch.channels_last)
+    return by_pytorch(F.conv_transpose2d, scaled, w, stride=2).contiguous(memory_format=torch.channels_last)
 
 
 def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:

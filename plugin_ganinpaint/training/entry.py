@@ -144,7 +144,7 @@ def fit(
     if resume and not any(state_path(out, number).is_file() for number in stages):
         report(f"{out} holds a run that has saved no state yet: it begins anew")
     if config.precision == "bfloat16" and not multiplies_bfloat16(fabric.device):
-        report("this processor has no products in bfloat16: precision=float32 is much sooner done")
+        report("this processor has no products in bfloat16: networks compute in float32")
     if config.memory_check:
         built = [method.stage(number) for number in stages]
         report(check_memory(fabric, config, built, backbone, discriminator, networks))

@@ -14,6 +14,7 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
 from ganinv.parts import Backbone, Discriminator
+from ganinv_ops.dispatch import multiplies_bfloat16
 
 from .. import losses
 from ..config import NetworkConfig
@@ -111,8 +112,8 @@ class StageSteps:
             self.critic = LatentCritic(self.fabric, self.backbone, self.w_std, weights.adversarial_kind)
 
     def autocast(self) -> torch.autocast:
-        """The context in which networks compute."""
-        enabled = self.config.precision == "bfloat16"
+        """The context in which networks compute; in float32 where bfloat16 has no instructions."""
+        enabled = self.config.precision == "bfloat16" and multiplies_bfloat16(self.fabric.device)
         return torch.autocast(self.fabric.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     # ------------------------------------------------------------------------------------------------ one

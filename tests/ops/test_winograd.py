@@ -178,6 +178,20 @@ def test_without_instructions_for_bfloat16_pytorch_multiplies_float32(
     assert gradient.dtype == torch.bfloat16 and gradient.isfinite().all()
 
 
+@pytest.mark.parametrize("up", [1, 2])
+def test_nor_are_gradients_multiplied_in_it(up: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", False)
+    parts = [t.to(torch.bfloat16) for t in (normal(1, 16, 8, 8), normal(16, 16, 3, 3))]
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        x, weight = (t.to(dtype, memory_format=torch.channels_last).requires_grad_() for t in parts)
+        y = winograd.conv2d(x, weight, 1) if up == 1 else winograd.transposed_conv2d(x, weight)
+        found.append(torch.autograd.grad(y.float().square().sum(), (x, weight)))
+    for narrow, wide in zip(*found, strict=True):
+        assert narrow.dtype == torch.bfloat16
+        assert float((narrow.float() - wide).norm() / wide.norm()) < 1e-2
+
+
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("kind", ["padding 0", "padding 1", "padding 2", "transposed"])
 def test_gradients_of_any_order(kind: str, flip: bool) -> None:

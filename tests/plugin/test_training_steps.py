@@ -101,6 +101,22 @@ def test_a_processor_without_bfloat16_is_told(
     assert any("has no products in bfloat16" in line for line in lines) != instructions
 
 
+@pytest.mark.parametrize("instructions", [True, False])
+def test_networks_compute_in_bfloat16_where_there_are_instructions(
+    instructions: bool,
+    short: Make,
+    make_run: Make,
+    tiny_backbone: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ganinv_ops.dispatch._CPU_BFLOAT16", instructions)
+    run = make_run(short(precision="bfloat16"), 1, tmp_path, load_backbone(tiny_backbone.path))
+    with run.autocast():
+        product = torch.nn.Linear(2, 2)(torch.ones(1, 2))
+    assert product.dtype == (torch.bfloat16 if instructions else torch.float32)
+
+
 def test_the_warm_up_teaches_the_mixing_network_where_codes_are_hidden(
     make_run: Make, short: Make, tmp_path: Path
 ) -> None:

@@ -15,8 +15,8 @@ namespace ganinv {
 
 constexpr size_t kPastCache = size_t{32} << 20;  // bytes of a result of which no cache holds much when it is read again
 
-// Stores numbers of the calculating type as T. A large result goes past the cache: an ordinary store reads the old line first, which
-// is a third of all that an elementwise operation moves. One for each thread: it waits for its last stores when it ends.
+// Stores numbers of the calculating type as T. A large result goes past the cache: an ordinary store reads the old line first,
+// which is a third of all that an elementwise operation moves. One for each thread: it waits for its last stores when it ends.
 template <typename T>
 class Writer {
  public:
