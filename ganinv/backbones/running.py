@@ -148,6 +148,11 @@ class LiveBytes(TorchDispatchMode):
         self.live = self.peak = 0
         self.known: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: what PyTorch wraps the next method in to skip it imports torch.compile, which takes seconds."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -28,7 +28,7 @@ class LayerwiseLinear(nn.Module):
     ) -> None:
         """`scale` shrinks the starting weights, for heads that should begin near zero."""
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(layers, in_features, out_features) * (scale / lr_mul))
+        self.weight = nn.Parameter(torch.randn(layers, in_features, out_features).mul_(scale / lr_mul))
         self.bias = nn.Parameter(torch.full((layers, 1, out_features), bias / lr_mul))
         self.factor = lr_mul / math.sqrt(in_features)
         self.lr_mul = lr_mul

@@ -105,3 +105,18 @@ assert torch.equal(before, torch.get_rng_state()) and threads == torch.get_num_t
     found = run(code, GANINV_CACHE=str(tmp_path / "cache"))
     assert (found.returncode, found.stdout) == (0, ""), found.stderr
     assert not (tmp_path / "cache").exists()
+
+
+def test_loading_and_drawing_leave_the_compiler_alone() -> None:
+    """torch.compile takes seconds to import, and a command that draws has no use for it."""
+    code = """
+import sys
+from ganinv.api import load_backbone, load_method
+from ganinv.backbones.running import pass_size
+backbone = load_backbone("portraits-64")
+load_method("diverse-inpaint", backbone=backbone)
+pass_size(backbone, 4)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "False", done.stderr
