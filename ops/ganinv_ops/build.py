@@ -27,7 +27,16 @@ import torch
 from filelock import FileLock
 
 OPS = {
-    "cpu": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d", "winograd", "winograd_up"),
+    "cpu": (
+        "bias_act",
+        "epilogue",
+        "filtered_lrelu",
+        "upfirdn2d",
+        "winograd",
+        "winograd_up",
+        "winograd_up_weight",
+        "winograd_weight",
+    ),
     "cuda": ("bias_act", "epilogue", "filtered_lrelu", "upfirdn2d"),
 }
 """Library, by the type of its device, to the operators that it has kernels of."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganinv_ops import winograd
+from ganinv_ops import winograd, winograd_autograd
 from ganinv_ops.dispatch import Impl, by_pytorch
 from ganinv_ops.filters import Padding, add_padding, down_padding, parse_padding, up_padding
 from ganinv_ops.upfirdn2d import upfirdn2d
@@ -58,7 +58,7 @@ def conv2d_resample(
         # the filter comes first, so that the convolution computes only the samples that stay
         stride = 1 if single else down
         x = upfirdn2d(x, f, down=down if stride == 1 else 1, padding=pad, flip_filter=flip_filter, impl=impl)
-        return _convolve(x, w, (0, 0, 0, 0), groups, flip_weight, stride)
+        return _convolve(x, w, (0, 0, 0, 0), groups, flip_weight, stride, impl)
     if single and down == 1:
         pad = add_padding(pad, up_padding(f, up, up))
         x = _convolve(x, w, (0, 0, 0, 0), groups, flip_weight)
@@ -76,7 +76,7 @@ def upsampling_conv2d(
     `padding_after` and a gain of up^2.
     """
     if groups == 1 and up == 2 and _winograd(x, w, impl, up=2):
-        return winograd.transposed_conv2d(x, w, flip_weight)
+        return winograd_autograd.transposed_conv2d(x, w, flip_weight)
     # a transposed convolution skips the inserted zeros
     return by_pytorch(F.conv_transpose2d, x, _transposed(w, groups, flip_weight), stride=up, groups=groups)
 
@@ -97,7 +97,9 @@ def _convolve(
     impl: Impl = "ref",
 ) -> Tensor:
     if groups == stride == 1 and _winograd(x, w, impl, padding=pad):
-        return winograd.conv2d(x, w, pad[0], flip_weight)
+        return winograd_autograd.conv2d(x, w, pad[0], flip_weight)
+    if groups == 1 and stride == 2 and winograd.tracked(x, w) and _winograd(x, w, impl, down=2, padding=pad):
+        return winograd_autograd.strided_conv2d(x, w, flip_weight)
     if not flip_weight:
         w = w.flip((2, 3))
     px0, px1, py0, py1 = pad

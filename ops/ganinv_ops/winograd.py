@@ -2,14 +2,15 @@
 
 `winograd_conv2d` is a whole layer in one pass, by F(4 x 4, 3 x 3) with a quarter of the multiplications;
 modulation, demodulation, noise, bias and activation are done while its tiles are transformed. `winograd_up`
-is the transposed convolution of a doubling layer, by F(4, 2), with 81 of 144. These two have no gradient;
-`conv2d` and `transposed_conv2d` are plain convolutions that have all of them. `_steps` and `_up_steps` are
-the definitions; results differ from them by rounding (about 5e-6 of their norm in float32).
+is the transposed convolution of a doubling layer, by F(4, 2), with 81 of 144. `winograd_weight` and
+`winograd_up_weight` are the gradients of their weights, with as few. None of them has a gradient:
+`winograd_autograd` makes plain convolutions of them that have. `_steps` and the others after it are the
+definitions; results differ from them by rounding (about 5e-6 of their norm in float32).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,9 +26,16 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def fits(
-    x: Tensor, weight: Tensor, *, up: int = 1, padding: Sequence[int] = (0, 0, 0, 0), impl: Impl = "auto"
+    x: Tensor,
+    weight: Tensor,
+    *,
+    up: int = 1,
+    down: int = 1,
+    padding: Sequence[int] = (0, 0, 0, 0),
+    impl: Impl = "auto",
 ) -> bool:
-    """Whether a convolution (up 1) or transposed convolution (up 2) can be had here, sooner than PyTorch's.
+    """Whether a convolution (of stride `down`) or transposed convolution (up 2) can be had here, sooner than
+    PyTorch's; of one with a stride, its gradients.
 
     Args:
         x: [N, I, H, W].
@@ -36,17 +44,25 @@ def fits(
     if x.device.type != "cpu" or x.dtype not in _DTYPES or not keeps_channels_last(x):
         return False
     n, channels, h, w = x.shape
-    if channels % 16 or weight.shape[0] % 16 or weight.shape[2:] != (3, 3) or up > 2:
+    if channels % 16 or weight.shape[0] % 16 or weight.shape[2:] != (3, 3) or up > 2 or down > 2:
         return False
+    if down == 2:
+        if any(padding) or h % 2 == 0 or w % 2 == 0:  # not what a transposed convolution gives
+            return False
+        h, w = h // 2, w // 2
     tiles = n * -(-h // 4) * -(-w // 4)
     if tiles < 4 or min(h, w) < 4:  # weights would be transformed for too little
         return False
     if up == 1 and (len(set(padding)) > 1 or padding[0] not in (0, 1, 2)):
         return False
-    narrow = x.dtype == torch.bfloat16 and multiplies_bfloat16(x.device)  # twice as fast as we do float32
-    if up == 2 and narrow and channels > tiles**0.5 / 2:
+    if narrow(x) and (down == 2 or (up == 2 and channels > tiles**0.5 / 2)):
         return False
-    return choose("winograd" if up == 1 else "winograd_up", impl, x)
+    return choose("winograd" if up == down == 1 else "winograd_up", impl, x)
+
+
+def narrow(x: Tensor) -> bool:
+    """Whether PyTorch multiplies numbers like these in bfloat16, twice as fast as we do in float32."""
+    return x.dtype == torch.bfloat16 and multiplies_bfloat16(x.device)
 
 
 def tracked(*tensors: Tensor | None) -> bool:
@@ -104,70 +120,7 @@ def winograd_up(x: Tensor, weight: Tensor, styles: Tensor, *, flip_weight: bool 
     return y
 
 
-# ---- plain convolutions with gradients -------------------------------------------------------------------
-
-
-def conv2d(x: Tensor, weight: Tensor, padding: int, flip_weight: bool = True) -> Tensor:
-    """[N, O, H + 2 * padding - 2, ...]: the convolution of `fits`, with gradients of any order."""
-    if tracked(x, weight):
-        y: Tensor = _Convolution.apply(x, weight, padding, flip_weight)
-        return y
-    return winograd_conv2d(x, weight, _ones(x), padding=padding, flip_weight=flip_weight)
-
-
-def transposed_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = False) -> Tensor:
-    """[N, O, 2 * H + 1, 2 * W + 1]: `winograd_up` with gradients of any order."""
-    if tracked(x, weight):
-        y: Tensor = _Transposed.apply(x, weight, flip_weight)
-        return y
-    return winograd_up(x, weight, _ones(x), flip_weight=flip_weight)
-
-
-def _ones(x: Tensor) -> Tensor:
-    return torch.ones(x.shape[:2], dtype=torch.float32)
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, flip: bool) -> Tensor:
-        ctx.settings = padding, flip
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return winograd_conv2d(x, weight, _ones(x), padding=padding, flip_weight=flip)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        padding, flip = ctx.settings
-        dx = dw = None
-        if ctx.needs_input_grad[0]:  # the same kind of convolution, the other way through the weight
-            dx = conv2d(dy, weight.transpose(0, 1), 2 - padding, not flip)
-        if ctx.needs_input_grad[1]:
-            dw = by_pytorch(_weight_gradient, x, dy, shape=weight.shape, padding=padding)
-            dw = dw if flip else dw.flip((2, 3))
-        return dx, dw, None, None
-
-
-class _Transposed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, flip: bool) -> Tensor:
-        ctx.flip = flip
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return winograd_up(x, weight, _ones(x), flip_weight=flip)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        dx = dw = None
-        if ctx.needs_input_grad[0]:
-            dx = by_pytorch(F.conv2d, dy, _for_transposed(weight, ctx.flip), stride=2)
-        if ctx.needs_input_grad[1]:
-            shape = (weight.shape[1], weight.shape[0], 3, 3)
-            dw = by_pytorch(_weight_gradient, dy, x, shape=shape, stride=2).transpose(0, 1)
-            dw = dw.flip((2, 3)) if ctx.flip else dw
-        return dx, dw, None
-
-
-def _weight_gradient(x: Tensor, dy: Tensor, *, shape: Sequence[int], **settings: int) -> Tensor:
+def _gradient_to_weight(x: Tensor, dy: Tensor, *, shape: Sequence[int], **settings: int) -> Tensor:
     """conv2d_weight, both pictures first."""
     return conv2d_weight(x, shape, dy, **settings)
 
@@ -184,6 +137,8 @@ _LIBRARY.define(
     "winograd(Tensor x, Tensor weight, Tensor styles, Tensor? factor, Tensor? noise, Tensor? bias, "
     "int padding, bool flip_weight, float slope, float gain, float clamp) -> Tensor"
 )
+_LIBRARY.define("winograd_weight(Tensor x, Tensor dy, int padding, bool flip_weight) -> Tensor")
+_LIBRARY.define("winograd_up_weight(Tensor x, Tensor dy, bool flip_weight) -> Tensor")
 _LIBRARY.define("winograd_up(Tensor x, Tensor weight, Tensor styles, bool flip_weight) -> Tensor")
 
 
@@ -203,9 +158,27 @@ def _fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
 
+def weight_steps(x: Tensor, dy: Tensor, padding: int, flip: bool) -> Tensor:
+    """Gradient [O, I, 3, 3] of a convolution's weight, of x [N, I, H, W] and the gradient of its result."""
+    shape = (dy.shape[1], x.shape[1], 3, 3)
+    dw = by_pytorch(_gradient_to_weight, x, dy, shape=shape, padding=padding)
+    return dw if flip else dw.flip((2, 3))
+
+
+def _weight_fake(x: Tensor, dy: Tensor, *settings: Any) -> Tensor:
+    return x.new_empty((dy.shape[1], x.shape[1], 3, 3))
+
+
 def _up_steps(x: Tensor, weight: Tensor, styles: Tensor, flip: bool) -> Tensor:
     scaled, w = x * styles.to(x.dtype)[:, :, None, None], _for_transposed(weight.to(x.dtype), flip)
     return by_pytorch(F.conv_transpose2d, scaled, w, stride=2).contiguous(memory_format=torch.channels_last)
+
+
+def up_weight_steps(x: Tensor, dy: Tensor, flip: bool) -> Tensor:
+    """The same of a transposed convolution."""
+    shape = (x.shape[1], dy.shape[1], 3, 3)
+    dw = by_pytorch(_gradient_to_weight, dy, x, shape=shape, stride=2).transpose(0, 1)
+    return (dw.flip((2, 3)) if flip else dw).contiguous()
 
 
 def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
@@ -213,7 +186,12 @@ def _up_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     return x.new_empty(shape).contiguous(memory_format=torch.channels_last)
 
 
-_LIBRARY.impl("winograd", native_or("winograd", _steps), "CompositeExplicitAutograd")
-_LIBRARY.impl("winograd_up", native_or("winograd_up", _up_steps), "CompositeExplicitAutograd")
-torch.library.register_fake("ganinv_ops::winograd", _fake, lib=_LIBRARY)
-torch.library.register_fake("ganinv_ops::winograd_up", _up_fake, lib=_LIBRARY)
+_OPERATORS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "winograd": (_steps, _fake),
+    "winograd_up": (_up_steps, _up_fake),
+    "winograd_weight": (weight_steps, _weight_fake),
+    "winograd_up_weight": (up_weight_steps, _weight_fake),
+}
+for _name, (_definition, _shape) in _OPERATORS.items():
+    _LIBRARY.impl(_name, native_or(_name, _definition), "CompositeExplicitAutograd")
+    torch.library.register_fake(f"ganinv_ops::{_name}", _shape, lib=_LIBRARY)

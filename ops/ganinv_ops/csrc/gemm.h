@@ -30,47 +30,57 @@ inline int64_t panel_width(int64_t columns) {
   return kLane;
 }
 
-// c[r][...] = sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors.
-template <int ROWS, int ACROSS>
-inline void block_product(const float* a, int64_t a_stride, const float* b, int64_t depth, float* c, int64_t c_stride) {
+// A [rows, depth] of any strides.
+struct Left {
+  const float* data;
+  int64_t row, step;
+};
+
+// c[r][...] (+)= sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors.
+template <int ROWS, int ACROSS, bool ADD>
+inline void block_product(Left a, const float* b, int64_t depth, float* c, int64_t c_stride) {
   Vector sum[ROWS][ACROSS];
   for (int r = 0; r < ROWS; ++r)
     for (int j = 0; j < ACROSS; ++j) sum[r][j] = Vector{};
-  for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane) {
+  for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane, a.data += a.step) {
     Vector right[ACROSS];
     for (int j = 0; j < ACROSS; ++j) right[j] = load(b + j * kLane);
     for (int r = 0; r < ROWS; ++r) {
-      const float left = a[r * a_stride + k];
+      const float left = a.data[r * a.row];
       for (int j = 0; j < ACROSS; ++j) sum[r][j] += left * right[j];
     }
   }
   for (int r = 0; r < ROWS; ++r)
-    for (int j = 0; j < ACROSS; ++j) store(c + r * c_stride + j * kLane, sum[r][j]);
+    for (int j = 0; j < ACROSS; ++j) {
+      float* to = c + r * c_stride + j * kLane;
+      store(to, ADD ? load(to) + sum[r][j] : sum[r][j]);
+    }
 }
 
-template <int ACROSS>
-inline void panel_product(const float* a, const float* b, float* c, int64_t rows, int64_t depth, int64_t columns) {
-  for (int64_t left = rows; left > 0; left -= kRows, a += kRows * depth, c += kRows * columns) {
+template <int ACROSS, bool ADD>
+inline void panel_product(Left a, const float* b, float* c, int64_t rows, int64_t depth, int64_t columns) {
+  for (int64_t left = rows; left > 0; left -= kRows, a.data += kRows * a.row, c += kRows * columns) {
     switch (std::min<int64_t>(left, kRows)) {
-      case 1: block_product<1, ACROSS>(a, depth, b, depth, c, columns); break;
-      case 2: block_product<2, ACROSS>(a, depth, b, depth, c, columns); break;
-      case 3: block_product<3, ACROSS>(a, depth, b, depth, c, columns); break;
-      case 4: block_product<4, ACROSS>(a, depth, b, depth, c, columns); break;
-      case 5: block_product<5, ACROSS>(a, depth, b, depth, c, columns); break;
-      default: block_product<kRows, ACROSS>(a, depth, b, depth, c, columns);
+      case 1: block_product<1, ACROSS, ADD>(a, b, depth, c, columns); break;
+      case 2: block_product<2, ACROSS, ADD>(a, b, depth, c, columns); break;
+      case 3: block_product<3, ACROSS, ADD>(a, b, depth, c, columns); break;
+      case 4: block_product<4, ACROSS, ADD>(a, b, depth, c, columns); break;
+      case 5: block_product<5, ACROSS, ADD>(a, b, depth, c, columns); break;
+      default: block_product<kRows, ACROSS, ADD>(a, b, depth, c, columns);
     }
   }
 }
 
-// C [rows, columns] = A [rows, depth] times packed B [depth, columns], columns a multiple of 16. Each number of C is summed
-// over k in order, whatever the blocks.
-inline void product(const float* a, const float* packed_b, float* c, int64_t rows, int64_t depth, int64_t columns) {
+// C [rows, columns] = (ADD: +=) A [rows, depth] times packed B [depth, columns], columns a multiple of 16. Each number of C is
+// summed over k in order, whatever the blocks.
+template <bool ADD = false>
+inline void product(Left a, const float* packed_b, float* c, int64_t rows, int64_t depth, int64_t columns) {
   const int64_t width = panel_width(columns);
   for (int64_t at = 0; at < columns; at += width, packed_b += width * depth, c += width) {
     switch (width / kLane) {
-      case 4: panel_product<4>(a, packed_b, c, rows, depth, columns); break;
-      case 2: panel_product<2>(a, packed_b, c, rows, depth, columns); break;
-      default: panel_product<1>(a, packed_b, c, rows, depth, columns);
+      case 4: panel_product<4, ADD>(a, packed_b, c, rows, depth, columns); break;
+      case 2: panel_product<2, ADD>(a, packed_b, c, rows, depth, columns); break;
+      default: panel_product<1, ADD>(a, packed_b, c, rows, depth, columns);
     }
   }
 }

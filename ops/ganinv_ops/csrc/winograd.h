@@ -73,39 +73,39 @@ constexpr int64_t kChunkProducts = 1728;   // times the channels of a panel: wha
 // A batch of tiles is transformed; then, a group of panels of outputs at a time, so are the weights, and every thread multiplies
 // and transforms back its share of tiles and panels. Many weights are thus read for large batches, few stay for small ones.
 //
-// A Layer has `in` and `out` channels, tiles() of all pictures, and kProducts, the numbers of a transformed tile and a channel, of
-// which rows(p) belong to position p, before(p) to those before it. enter(tile, t, n, to) writes them as tile t of n, numbers of
-// position p from before(p) * n * in on; leave(tile, t, n, from, channel, width) takes products in the same order.
-template <typename Layer>
-void convolve(const Layer& layer, const float* w, const Transform& matrix) {
-  const int64_t in = layer.in, threads = at::get_num_threads(), tiles = layer.tiles();
-  const int64_t width = panel_width(layer.out), panels = layer.out / width, panel_floats = kPositions * in * width;
+// Tiles are count() in all pictures of `in` channels, and kProducts the numbers of a transformed tile and a channel, of which rows(p)
+// belong to position p, before(p) to those before it. enter(tile, t, n, to) writes them as tile t of n, numbers of position p from
+// before(p) * n * in on; leave(tile, t, n, from, channel, width) takes products, of `width` outputs from `channel` on, in that order.
+template <typename Tiles, typename Leave>
+void convolve(const Tiles& tiles, int64_t out, const float* w, const Transform& matrix, const Leave& leave) {
+  const int64_t in = tiles.in, threads = at::get_num_threads(), count = tiles.count();
+  const int64_t width = panel_width(out), panels = out / width, panel_floats = kPositions * in * width;
   const int64_t bytes = panels * panel_floats * 4 <= kGroupBytes ? kShareBytes * threads : kBatchBytes;
-  const int64_t batch = std::min(tiles, std::max<int64_t>(1, bytes / (Layer::kProducts * in * 4)));
-  const int64_t chunk = std::min({kChunkProducts / Layer::kProducts, batch, std::max(ceil_div(batch, threads), int64_t{6})});
+  const int64_t batch = std::min(count, std::max<int64_t>(1, bytes / (Tiles::kProducts * in * 4)));
+  const int64_t chunk = std::min({kChunkProducts / Tiles::kProducts, batch, std::max(ceil_div(batch, threads), int64_t{6})});
   const int64_t fit = std::max(kGroupBytes / (panel_floats * 4), ceil_div(threads, ceil_div(batch, chunk)));
   const int64_t group = std::min(panels, std::max<int64_t>(1, fit));
   thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
-  const int64_t floats = Layer::kProducts * batch * in + group * panel_floats;
+  const int64_t floats = Tiles::kProducts * batch * in + group * panel_floats;
   if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
-  float *entered = room.mutable_data_ptr<float>(), *weights = entered + Layer::kProducts * batch * in;
-  for (int64_t first = 0; first < tiles; first += batch) {
-    const int64_t n = std::min(batch, tiles - first), chunks = ceil_div(n, chunk);
+  float *entered = room.mutable_data_ptr<float>(), *weights = entered + Tiles::kProducts * batch * in;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first), chunks = ceil_div(n, chunk);
     share(n, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) layer.enter(first + t, t, n, entered);
+      for (int64_t t = begin; t < end; ++t) tiles.enter(first + t, t, n, entered);
     });
     for (int64_t panel = 0; panel < panels; panel += group) {
-      const int64_t count = std::min(group, panels - panel);
-      if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, count, width, weights);
-      share(count * chunks, 1, [&](int64_t begin, int64_t end) {
+      const int64_t some = std::min(group, panels - panel);
+      if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, some, width, weights);
+      share(some * chunks, 1, [&](int64_t begin, int64_t end) {
         thread_local std::vector<float> made;  // kept: fresh memory for each piece would be faulted in each time
-        made.resize(Layer::kProducts * chunk * width);
+        made.resize(Tiles::kProducts * chunk * width);
         for (int64_t job = begin; job < end; ++job) {
-          const int64_t t = job / count * chunk, m = std::min(chunk, n - t), which = job % count;
+          const int64_t t = job / some * chunk, m = std::min(chunk, n - t), which = job % some;
           for (int64_t p = 0; p < kPositions; ++p)
-            product(entered + (Layer::before(p) * n + t * Layer::rows(p)) * in, weights + (which * kPositions + p) * in * width,
-                    made.data() + Layer::before(p) * m * width, Layer::rows(p) * m, in, width);
-          for (int64_t i = 0; i < m; ++i) layer.leave(first + t + i, i, m, made.data(), (panel + which) * width, width);
+            product({entered + (Tiles::before(p) * n + t * Tiles::rows(p)) * in, in, 1}, weights + (which * kPositions + p) * in * width,
+                    made.data() + Tiles::before(p) * m * width, Tiles::rows(p) * m, in, width);
+          for (int64_t i = 0; i < m; ++i) leave(first + t + i, i, m, made.data(), (panel + which) * width, width);
         }
       });
     }

@@ -11,132 +11,51 @@
 
 #include <algorithm>
 
-#include "winograd.h"
+#include "winograd_up_tile.h"
 
 namespace {
 
+using ganinv::DoublingTiles;
 using ganinv::kLane;
-using ganinv::kPositions;
-using ganinv::load_lanes;
 using ganinv::store_lanes;
-using ganinv::Transform;
 using ganinv::Vector;
 
-// ---- transforms of one axis, points 0, 1, -1, 2 and infinity ---------------------------------------------------------------
-
-inline void into_tile(const Vector* d, int step, Vector* t) {
-  const Vector d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
-  t[0] = 2 * (d0 - d2) + (d3 - d1);
-  t[1] = d3 - d2 - 2 * d1;
-  t[2] = d3 - 3 * d2 + 2 * d1;
-  t[3] = d3 - d1;
-  t[4] = d4 - 2 * (d3 - d1) - d2;
-}
-
-inline void out_of_tile(const Vector* m, int step, Vector* y) {
-  const Vector sum = m[step] + m[2 * step], difference = m[step] - m[2 * step], third = m[3 * step];
-  y[0] = m[0] + sum + third;
-  y[1] = difference + 2 * third;
-  y[2] = sum + 4 * third;
-  y[3] = difference + 8 * third + m[4 * step];
-}
-
-// Positions (even, even), (even, odd), (odd, even), (odd, odd) of the outputs along y and x.
-Transform weight_transform(bool flip) {
-  constexpr double kTaps[6][3] = {{0, 0, 1.0 / 2},     {-1.0 / 2, 0, -1.0 / 2}, {1.0 / 6, 0, -1.0 / 6},
-                                  {1.0 / 3, 0, 1.0 / 6}, {1, 0, 0},               {0, 1, 0}};  // the last is the odd output's
-  Transform matrix;
-  for (int64_t p = 0; p < kPositions; ++p) {
-    const int64_t y = p < 25 ? p / 5 : p < 30 ? p - 25 : 5, x = p < 25 ? p % 5 : p < 30 ? 5 : p - 30;
-    for (int64_t tap = 0; tap < 9; ++tap) {
-      const int64_t own = flip ? 8 - tap : tap;
-      matrix[p][tap] = static_cast<float>(kTaps[y][own / 3] * kTaps[x][own % 3]);
-    }
-  }
-  return matrix;
-}
-
+// What becomes of a tile's products: outputs.
 template <typename T>
-struct Layer {
-  static constexpr int64_t kProducts = 81;
+struct Results {
+  DoublingTiles<T> tiles;
+  T* y;  // [N, 2 H + 1, 2 W + 1, O]
+  int64_t out;
 
-  const T* x;            // [N, H, W, I]
-  T* y;                  // [N, 2 H + 1, 2 W + 1, O]
-  const float* styles;   // [N, I]
-  int64_t pictures, height, width, in, out;
-
-  static int64_t rows(int64_t position) { return position < 25 ? 1 : position < 35 ? 4 : 16; }
-  static int64_t before(int64_t position) {
-    return position < 25 ? position : position < 35 ? 25 + 4 * (position - 25) : 65;
-  }
-
-  int64_t tiles_across() const { return width / 4 + 1; }
-  int64_t tiles_each() const { return tiles_across() * (height / 4 + 1); }
-  int64_t tiles() const { return pictures * tiles_each(); }
-
-  void enter(int64_t tile, int64_t t, int64_t n, float* to) const {
-    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4 - 1;
-    const int64_t left = tile % tiles_each() % tiles_across() * 4 - 1;
-    const T* from = x + picture * height * width * in;
-    for (int64_t c = 0; c < in; c += kLane) {
-      const Vector s = ganinv::load(styles + picture * in + c);
-      Vector d[25], across[25], row[5];
-      for (int64_t i = 0; i < 5; ++i)
-        for (int64_t j = 0; j < 5; ++j) {
-          const bool there = top + i >= 0 && top + i < height && left + j >= 0 && left + j < width;
-          d[5 * i + j] = there ? s * load_lanes(from + ((top + i) * width + left + j) * in + c) : Vector{};
-        }
-      for (int64_t i = 0; i < 5; ++i) into_tile(d + 5 * i, 1, across + 5 * i);
-      for (int64_t j = 0; j < 5; ++j) {
-        into_tile(across + j, 5, row);
-        for (int64_t i = 0; i < 5; ++i) ganinv::store(to + at(5 * i + j, 0, t, n, in) + c, row[i]);
-        for (int64_t i = 0; i < 4; ++i) ganinv::store(to + at(30 + j, i, t, n, in) + c, across[5 * (i + 1) + j]);
-      }
-      for (int64_t j = 0; j < 4; ++j) {
-        into_tile(d + j + 1, 5, row);
-        for (int64_t i = 0; i < 5; ++i) ganinv::store(to + at(25 + i, j, t, n, in) + c, row[i]);
-        for (int64_t i = 0; i < 4; ++i) ganinv::store(to + at(35, 4 * i + j, t, n, in) + c, d[5 * (i + 1) + j + 1]);
-      }
-    }
-  }
-
-  void leave(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
-    const int64_t picture = tile / tiles_each(), top = tile % tiles_each() / tiles_across() * 4;
-    const int64_t left = tile % tiles_each() % tiles_across() * 4, stride = 2 * width + 1;
-    T* to = y + picture * (2 * height + 1) * stride * out;
-    const int64_t even_rows = std::min<int64_t>(4, height + 1 - top), odd_rows = std::min<int64_t>(4, height - top);
-    const int64_t even_columns = std::min<int64_t>(4, width + 1 - left), odd_columns = std::min<int64_t>(4, width - left);
-    const auto put = [&](int64_t row, int64_t column, int64_t c, Vector v) {
-      store_lanes(to + ((2 * top + row) * stride + 2 * left + column) * out + c, v);
+  void operator()(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
+    const auto [picture, top, left, even_rows, odd_rows, even_columns, odd_columns] = tiles.place(tile);
+    const int64_t stride = 2 * tiles.width + 1;
+    T* to = y + picture * (2 * tiles.height + 1) * stride * out;
+    const auto put = [&, y0 = 2 * top, x0 = 2 * left](int64_t row, int64_t column, int64_t c, Vector v) {
+      store_lanes(to + ((y0 + row) * stride + x0 + column) * out + c, v);
     };
     for (int64_t l = 0; l < panel; l += kLane) {
       const int64_t c = channel + l;
-      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + at(position, row, t, n, panel) + l); };
+      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + tiles.at(position, row, t, n, panel) + l); };
       Vector m[25], half[20], line[4];
       for (int64_t p = 0; p < 25; ++p) m[p] = made(p, 0);
-      for (int64_t j = 0; j < 5; ++j) out_of_tile(m + j, 5, half + 4 * j);  // half[4 j + i]
+      for (int64_t j = 0; j < 5; ++j) ganinv::out_of_doubling(m + j, 5, half + 4 * j);  // half[4 j + i]
       for (int64_t i = 0; i < even_rows; ++i) {
-        out_of_tile(half + i, 4, line);
+        ganinv::out_of_doubling(half + i, 4, line);
         for (int64_t j = 0; j < even_columns; ++j) put(2 * i, 2 * j, c, line[j]);
       }
       for (int64_t j = 0; j < odd_columns; ++j) {
         for (int64_t i = 0; i < 5; ++i) m[i] = made(25 + i, j);
-        out_of_tile(m, 1, line);
+        ganinv::out_of_doubling(m, 1, line);
         for (int64_t i = 0; i < even_rows; ++i) put(2 * i, 2 * j + 1, c, line[i]);
       }
       for (int64_t i = 0; i < odd_rows; ++i) {
         for (int64_t j = 0; j < 5; ++j) m[j] = made(30 + j, i);
-        out_of_tile(m, 1, line);
+        ganinv::out_of_doubling(m, 1, line);
         for (int64_t j = 0; j < even_columns; ++j) put(2 * i + 1, 2 * j, c, line[j]);
         for (int64_t j = 0; j < odd_columns; ++j) put(2 * i + 1, 2 * j + 1, c, made(35, 4 * i + j));
       }
     }
-  }
-
- private:
-  // Where row `row` of tile t of n lies among numbers of `channels`.
-  static int64_t at(int64_t position, int64_t row, int64_t t, int64_t n, int64_t channels) {
-    return (before(position) * n + t * rows(position) + row) * channels;
   }
 };
 
@@ -151,9 +70,9 @@ at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const at::Tenso
   const at::Tensor weights = w.to(at::kFloat).contiguous(), s = styles.to(at::kFloat).contiguous();
   ganinv::with_type_of(x, [&](auto zero) {
     using T = decltype(zero);
-    const Layer<T> layer{dense.const_data_ptr<T>(), y.mutable_data_ptr<T>(), s.const_data_ptr<float>(), x.size(0), x.size(2),
-                         x.size(3), in, out};
-    ganinv::convolve(layer, weights.const_data_ptr<float>(), weight_transform(flip));
+    const DoublingTiles<T> tiles{dense.const_data_ptr<T>(), s.const_data_ptr<float>(), x.size(0), x.size(2), x.size(3), in};
+    const Results<T> results{tiles, y.mutable_data_ptr<T>(), out};
+    ganinv::convolve(tiles, out, weights.const_data_ptr<float>(), ganinv::doubling_transform(flip), results);
   });
   return y;
 }

@@ -1,0 +1,75 @@
+// The gradient of a convolution's weight, Winograd's way: the transpose of `convolve`, with as few multiplications. Inputs and the
+// gradients of outputs are transformed tile by tile, multiplied position by position with the tiles as the depth of 36 matrix
+// products, and the 36 sums transformed to the 9 weights.
+#pragma once
+
+#include "winograd.h"
+
+namespace ganinv {
+
+constexpr int64_t kGradientBytes = 4 << 20;  // of transformed tiles; whatever the threads, so that sums have the same bits
+
+// Sums at all positions [panels, 36, I, width] -> weights [O, I, 3, 3].
+inline void leave_weights(const float* sums, int64_t in, int64_t out, int64_t width, const Transform& matrix, float* w) {
+  const int64_t lanes = width / kLane;
+  share(out / kLane * in, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t job = begin; job < end; ++job) {
+      const int64_t panel = job / in / lanes, lane = job / in % lanes * kLane, i = job % in;
+      const float* source = sums + (panel * kPositions * in + i) * width + lane;
+      Vector taps[9] = {};
+      for (int64_t p = 0; p < kPositions; ++p)
+        for (int k = 0; k < 9; ++k) taps[k] += matrix[p][k] * load(source + p * in * width);
+      float* target = w + ((panel * width + lane) * in + i) * 9;
+      for (int l = 0; l < kLane; ++l)
+        for (int k = 0; k < 9; ++k) target[l * in * 9 + k] = taps[k][l];
+    }
+  });
+}
+
+// Tiles as `convolve` has them. enter_gradient(tile, t, n, channel, width, to) writes what reaches the products of `width` outputs
+// from `channel` on, in the order in which `leave` takes them.
+template <typename Tiles, typename Gradient>
+void weight_gradient(const Tiles& tiles, int64_t out, const Transform& matrix, float* w, const Gradient& enter_gradient) {
+  const int64_t in = tiles.in, width = panel_width(out), panels = out / width, count = tiles.count();
+  const int64_t tile_floats = Tiles::kProducts * (in + out);
+  const int64_t batch = std::min(count, std::max<int64_t>(16, kGradientBytes / (tile_floats * 4)));
+  thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
+  const int64_t floats = batch * tile_floats + kPositions * in * out;
+  if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
+  float* entered = room.mutable_data_ptr<float>();
+  float *gradients = entered + Tiles::kProducts * batch * in, *sums = gradients + Tiles::kProducts * batch * out;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first);
+    share(n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        tiles.enter(first + t, t, n, entered);
+        for (int64_t panel = 0; panel < panels; ++panel)
+          enter_gradient(first + t, t, n, panel * width, width, gradients + panel * Tiles::kProducts * n * width);
+      }
+    });
+    share(panels * kPositions, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t job = begin; job < end; ++job) {
+        const int64_t panel = job / kPositions, p = job % kPositions, depth = Tiles::rows(p) * n;
+        const Left inputs{entered + Tiles::before(p) * n * in, 1, in};  // transposed: their rows are the depth
+        const float* right = gradients + (panel * Tiles::kProducts + Tiles::before(p)) * n * width;
+        if (first == 0)
+          product(inputs, right, sums + job * in * width, in, depth, width);
+        else
+          product<true>(inputs, right, sums + job * in * width, in, depth, width);
+      }
+    });
+  }
+  leave_weights(sums, in, out, width, matrix, w);
+}
+
+// What both gradients read through raw pointers, and what they are: [O, I, 3, 3] of x [N, I, H, W] and dy [N, O, lines, line].
+inline at::Tensor check_gradient(const at::Tensor& x, const at::Tensor& dy, int64_t lines, int64_t line) {
+  TORCH_CHECK(x.dim() == 4 && dy.dim() == 4 && x.size(1) % 16 == 0 && dy.size(1) % 16 == 0 &&
+                  dy.sizes() == at::IntArrayRef({x.size(0), dy.size(1), lines, line}),
+              "ganinv_ops::winograd: gradients of what a 3 x 3 convolution of x gives, channels in multiples of 16");
+  TORCH_CHECK(x.scalar_type() == dy.scalar_type() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+              "ganinv_ops::winograd: float32 or bfloat16");
+  return at::zeros({dy.size(1), x.size(1), 3, 3}, at::kFloat);
+}
+
+}  // namespace ganinv
