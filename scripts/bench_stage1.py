@@ -4,7 +4,8 @@
 
 The usual way: a weight for each sample in grouped convolutions, plain layout, the unfused reference of every
 operation, float32; the same networks, losses, batches and optimiser steps. Each measurement runs in a process
-of its own; the medians of the rounds are told, and how many times as long the usual way takes.
+of its own that keeps freed memory, as `ganinv train` does; the medians of the rounds are told, and how many
+times as long the usual way takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from ganinv.allocator import keep_freed_memory
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.bench.peer_style import PeerStyleGenerator
@@ -33,7 +35,8 @@ WAYS = ("ours", "ours-bfloat16", "usual")
 
 
 def seconds_a_step(way: str, resolution: int, batch: int, steps: int, device: str) -> float:
-    """Median seconds of a step, warm."""
+    """Median seconds of a step, warm. The discriminator learns in every second one, so two are timed."""
+    keep_freed_memory()
     torch.manual_seed(0)
     # as wide as the bundled generator is at its own size
     shape = StyleGAN2Config(
@@ -57,7 +60,7 @@ def seconds_a_step(way: str, resolution: int, batch: int, steps: int, device: st
         if way == "usual":
             run.networks.to(memory_format=torch.contiguous_format)
             run.discriminator.to(memory_format=torch.contiguous_format)
-        times = [seconds(lambda: run.train_step(0.1)) for _ in range(steps + 2)]
+        times = [seconds(lambda: [run.train_step(0.1) for _ in range(2)]) / 2 for _ in range(steps // 2 + 2)]
     return statistics.median(times[2:])
 
 
@@ -67,7 +70,7 @@ def main() -> None:
     )
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=8, help="an even number")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
@@ -81,17 +84,9 @@ def main() -> None:
     for _ in range(args.rounds):
         for way, times in found.items():
             environment = os.environ | ({"GANINV_OPS": "ref"} if way == "usual" else {})
-            command = [sys.executable, __file__, "--alone", way, "--resolution", str(args.resolution)]
-            command += [
-                "--batch",
-                str(args.batch),
-                "--steps",
-                str(args.steps),
-                "--threads",
-                str(args.threads),
-                "--device",
-                args.device,
-            ]
+            command = [sys.executable, __file__, "--alone", way, "--device", args.device]
+            for name in ("resolution", "batch", "steps", "threads"):
+                command += [f"--{name}", str(getattr(args, name))]
             answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             times.append(float(answer.stdout.split()[-1]))
     ours = statistics.median(found["ours"])

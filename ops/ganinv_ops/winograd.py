@@ -22,6 +22,9 @@ from ganinv_ops.dispatch import Impl, by_pytorch, choose, multiplies_bfloat16, n
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
+LEAST_SIDE = 16
+"""Of a transposed convolution's input: PyTorch's gradient to the weight is sooner for smaller ones."""
+
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -35,7 +38,7 @@ def fits(
     impl: Impl = "auto",
 ) -> bool:
     """Whether a convolution (of stride `down`) or transposed convolution (up 2) can be had here, sooner than
-    PyTorch's; of one with a stride, its gradients.
+    PyTorch's; of one with a stride, the gradient to its weight.
 
     Args:
         x: [N, I, H, W].
@@ -49,15 +52,15 @@ def fits(
     if down == 2:
         if any(padding) or h % 2 == 0 or w % 2 == 0:  # not what a transposed convolution gives
             return False
-        h, w = h // 2, w // 2
+        return min(h, w) // 2 >= LEAST_SIDE and not narrow(x) and choose("winograd_up_weight", impl, x)
     tiles = n * -(-h // 4) * -(-w // 4)
     if tiles < 4 or min(h, w) < 4:  # weights would be transformed for too little
         return False
     if up == 1 and (len(set(padding)) > 1 or padding[0] not in (0, 1, 2)):
         return False
-    if narrow(x) and (down == 2 or (up == 2 and channels > tiles**0.5 / 2)):
+    if up == 2 and narrow(x) and channels > tiles**0.5 / 2:
         return False
-    return choose("winograd" if up == down == 1 else "winograd_up", impl, x)
+    return choose("winograd" if up == 1 else "winograd_up", impl, x)
 
 
 def narrow(x: Tensor) -> bool:

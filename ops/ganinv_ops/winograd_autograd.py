@@ -2,7 +2,7 @@
 
 Each is linear in the picture and in the weight, so its gradients are convolutions again: a plain one's are
 plain ones, and those of a transposed and of a strided one, both of stride 2, are each other. Gradients to
-weights have operators of their own.
+weights have operators of their own. PyTorch's are taken where they are sooner.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from ganinv_ops import winograd
 from ganinv_ops.dispatch import by_pytorch
@@ -34,8 +35,8 @@ def transposed_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = False) -> T
 
 
 def strided_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = True) -> Tensor:
-    """[N, O, H, W], of x [N, I, 2 * H + 1, 2 * W + 1] and weight [O, I, 3, 3]. The convolution is PyTorch's,
-    its gradients are not.
+    """[N, O, H, W], of x [N, I, 2 * H + 1, 2 * W + 1] and weight [O, I, 3, 3]. Only the gradient to the
+    weight is not PyTorch's.
     """
     if winograd.tracked(x, weight):
         y: Tensor = _Strided.apply(x, weight, flip_weight)
@@ -56,13 +57,19 @@ def weight_gradient(x: Tensor, dy: Tensor, padding: int, flip_weight: bool) -> T
 
 def transposed_weight_gradient(x: Tensor, dy: Tensor, flip_weight: bool) -> Tensor:
     """[O, I, 3, 3]: that of `transposed_conv2d`, of x [N, I, H, W] and the gradient dy of its result."""
-    if winograd.narrow(x):
+    if winograd.narrow(x) or min(x.shape[2:]) < winograd.LEAST_SIDE:
         return winograd.up_weight_steps(x, dy, flip_weight)
     if winograd.tracked(x, dy):
         dw: Tensor = _TransposedWeight.apply(x, dy, flip_weight)
         return dw
     dw = torch.ops.ganinv_ops.winograd_up_weight(x, dy, flip_weight)
     return dw
+
+
+def _to_strided(dy: Tensor, weight: Tensor) -> Tensor:
+    """Gradient to the picture of `strided_conv2d`."""
+    n, _, h, w = dy.shape
+    return conv2d_input((n, weight.shape[1], 2 * h + 1, 2 * w + 1), weight, dy, stride=2)
 
 
 def _ones(x: Tensor) -> Tensor:
@@ -130,8 +137,11 @@ class _Strided(_Bilinear):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight), (flip,) = ctx.saved_tensors, ctx.settings
-        dx = None if weight is None else transposed_conv2d(dy, weight.transpose(0, 1), not flip)
-        dw = None if x is None else transposed_weight_gradient(dy, x, not flip).transpose(0, 1)
+        dx = dw = None
+        if weight is not None:
+            dx = by_pytorch(_to_strided, dy, weight if flip else weight.flip((2, 3)))
+        if x is not None:
+            dw = transposed_weight_gradient(dy, x, not flip).transpose(0, 1)
         return dx, dw, None
 
 

@@ -198,8 +198,9 @@ def test_nor_are_gradients_multiplied_in_it(up: int, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("kind", ["padding 0", "padding 1", "padding 2", "transposed", "strided"])
-def test_gradients_of_any_order(kind: str, flip: bool) -> None:
-    x, weight, *_ = layer(2, 16, 32, 9, 7)
+def test_gradients_of_any_order(kind: str, flip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "LEAST_SIDE", 4)
+    x, weight, *_ = layer(2, 16, 32, 9, 11)
 
     def ours(x: Tensor, w: Tensor) -> Tensor:
         if kind == "transposed":
@@ -303,11 +304,12 @@ def test_weight_gradients_have_the_same_bytes_for_all_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_bfloat16_leaves_weight_gradients_to_pytorch_where_that_is_sooner(
+def test_weight_gradients_are_left_to_pytorch_where_that_is_sooner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     x = normal(1, 16, 11, 11).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
     taken: list[str] = []
+    monkeypatch.setattr(winograd, "LEAST_SIDE", 5)
     for name in ("weight_steps", "up_weight_steps"):
         whole = getattr(winograd, name)
         monkeypatch.setattr(winograd, name, lambda *a, f=whole, n=name: taken.append(n) or f(*a))
@@ -317,6 +319,11 @@ def test_bfloat16_leaves_weight_gradients_to_pytorch_where_that_is_sooner(
         winograd_autograd.transposed_weight_gradient(x[:, :, :5, :5], x, True)
         assert taken == (["weight_steps", "up_weight_steps"] if instructions else [])
         assert winograd.fits(x, x.new_zeros(16, 16, 3, 3), down=2) == (not instructions)
+    monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", False)
+    monkeypatch.setattr(winograd, "LEAST_SIDE", 6)
+    winograd_autograd.transposed_weight_gradient(x[:, :, :5, :5], x, True)
+    assert taken[2:] == ["up_weight_steps"]
+    assert not winograd.fits(x, x.new_zeros(16, 16, 3, 3), down=2)
 
 
 def test_weight_gradients_of_nothing_and_of_what_does_not_fit() -> None:
