@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -23,6 +23,8 @@ class Phase:
     """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
     smaller: float = 0.0
     """Weight of the L1 distance to what the generator that was grown draws, both pooled to half its side."""
+    coarse: float = 0.0
+    """Weight of the L1 distance to the render of z, both pooled to 32 px: what is where, not how sharp."""
     pixels: float = 1.0
     lr: float = 2e-3
     lr_end: float | None = None
@@ -47,13 +49,17 @@ class Config:
     mapping_lr: float = 10.0
     """The mapping's learning rate over the others'; its layers learn 100 times slower by themselves."""
     start: str | None = None
-    """Name or file of a smaller generator, with its discriminator, to begin with; None = fresh networks."""
+    """Name of a generator, with its discriminator, to begin with or to grow; None = fresh networks."""
     frozen_below: int = 0
     """Blocks smaller than this many pixels stand still, and the mapping with them; 0 = all learn."""
+    d_lr: float = 1.0
+    """The discriminator's learning rate over the generator's."""
     channel_base: int = 2048
     channel_max: int = 256
     d_channel_base: int = 1024
     d_channel_max: int = 256
+    d_channels: dict[int, int] = field(default_factory=dict)
+    """Channels of the discriminator at sides where others are wanted than d_channel_base gives."""
     r1_gamma: float = 0.5
     r1_every: int = 16
     ema_kimg: float = 3.0

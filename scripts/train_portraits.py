@@ -6,7 +6,8 @@
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
-A generator of twice the side is grown with train_portraits_128.yaml (docs/results.md tells how far that is).
+A generator of twice the side is grown with train_portraits_128.yaml, and train_portraits_sharp.yaml goes on
+with the bundled one (docs/results.md tells how far both are).
 
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
 ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry
@@ -21,7 +22,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -53,7 +54,9 @@ def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminat
             side, config.z_dim, config.w_dim, config.mapping_layers, config.channel_base, config.channel_max
         )
     )
-    return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
+    by_rule = DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max)
+    widths = [config.d_channels.get(at, by_rule.channels(at)) for at in (4, *reversed(by_rule.sides))]
+    return g, Discriminator(replace(by_rule, widths=tuple(widths) if config.d_channels else ()))
 
 
 class Trainer:
@@ -75,7 +78,7 @@ class Trainer:
         before = getattr(self, "g", None), getattr(self, "ema", None), getattr(self, "d", None)
         if before[0] is None and self.config.start is not None:
             before = self.smaller, self.smaller, load_discriminator(self.config.start)
-        if before[0] is None or before[0].resolution != phase.side:
+        if not hasattr(self, "g") or self.g.resolution != phase.side:
             self.g, self.d = networks(self.config, phase.side)
             self.ema = copy.deepcopy(self.g)
             if before[0] is None:  # the attributes speak first, the free entries of z softly
@@ -119,6 +122,10 @@ class Trainer:
                 near = feature_distance(fakes, reals)
                 loss = loss + phase.features * near
                 report["features"] = near.item()
+        if phase.coarse:
+            near = F.adaptive_avg_pool2d((fake - real) * self.weight, 32).abs().mean()
+            loss = loss + phase.coarse * near
+            report["coarse"] = near.item()
         if phase.smaller:
             near = self.from_smaller(fake, z)
             loss = loss + phase.smaller * near
@@ -158,7 +165,7 @@ class Trainer:
         rate = phase.lr_at(self.in_phase)
         for group in self.opt_g.param_groups:
             group["lr"] = rate * group["factor"]
-        self.opt_d.param_groups[0]["lr"] = rate
+        self.opt_d.param_groups[0]["lr"] = rate * self.config.d_lr
 
     def step_d(self, real: Tensor, reals: list[Tensor], fake: Tensor, penalise: bool) -> dict[str, float]:
         logits_real, logits_fake = self.d.b4(reals[-1]), self.d(fake)

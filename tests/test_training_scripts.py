@@ -109,6 +109,29 @@ def test_what_is_frozen_stands_still(tmp_path: Path) -> None:
     assert moved and all(name.startswith(("synthesis.b64.", "synthesis.b128.")) for name in moved)
 
 
+def test_a_generator_learns_on_at_its_own_side(tmp_path: Path) -> None:
+    from paired_portraits import render
+    from train_portraits import Config, Phase, Trainer
+
+    from ganinv.backbones.loading import load_backbone
+
+    render(tmp_path, 8, 64, seed=3, shard=8)
+    phase = Phase(64, kimg=1, adversarial=0.1, coarse=1.0, pixels=0.0, lr=1e-3, batch=4)
+    config = Config(
+        start="portraits-64", frozen_below=4, d_lr=2.5, d_channels={32: 48, 64: 32}, phases=(phase,)
+    )
+    trainer = Trainer(config, tmp_path)
+    before = {name: p.clone() for name, p in trainer.g.named_parameters()}
+    for name, p in load_backbone("portraits-64").named_parameters():
+        assert torch.equal(p, before[name])
+    assert [trainer.d.config.channels(side) for side in (4, 16, 32, 64)] == [256, 64, 48, 32]
+    report = trainer.step()
+    assert report["coarse"] > 0 and "pixels" not in report
+    still = {name for name, p in trainer.g.named_parameters() if torch.equal(p, before[name])}
+    assert still == {name for name in before if name.startswith("mapping.")}
+    assert trainer.opt_d.param_groups[0]["lr"] == pytest.approx(2.5e-3)
+
+
 def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
     from grow_weights import grow_weights, with_rows
 
