@@ -186,7 +186,7 @@ class Trainer:
         while self.phase < len(self.config.phases) and time.time() < until:
             phase = self.config.phases[self.phase]
             report = self.step()
-            if self.steps % 50 == 0:
+            if (self.steps - 1) % (3 * self.config.r1_every) == 0:  # those with a penalty, so that r1 is told
                 rate = (self.seen - seen) / (time.time() - start)
                 line = {"kimg": round(self.seen / 1000, 2), "side": phase.side, "per_s": round(rate, 1)}
                 line |= {k: round(v, 4) for k, v in report.items()}
