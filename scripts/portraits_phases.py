@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -58,8 +58,6 @@ class Config:
     channel_max: int = 256
     d_channel_base: int = 1024
     d_channel_max: int = 256
-    d_channels: dict[int, int] = field(default_factory=dict)
-    """Channels of the discriminator at sides where others are wanted than d_channel_base gives."""
     r1_gamma: float = 0.5
     r1_every: int = 16
     ema_kimg: float = 3.0

@@ -22,7 +22,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -54,9 +54,7 @@ def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminat
             side, config.z_dim, config.w_dim, config.mapping_layers, config.channel_base, config.channel_max
         )
     )
-    by_rule = DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max)
-    widths = [config.d_channels.get(at, by_rule.channels(at)) for at in (4, *reversed(by_rule.sides))]
-    return g, Discriminator(replace(by_rule, widths=tuple(widths) if config.d_channels else ()))
+    return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
 
 
 class Trainer:
@@ -123,7 +121,8 @@ class Trainer:
                 loss = loss + phase.features * near
                 report["features"] = near.item()
         if phase.coarse:
-            near = F.adaptive_avg_pool2d((fake - real) * self.weight, 32).abs().mean()
+            distance = F.adaptive_avg_pool2d(fake - real, 32).abs()
+            near = (distance * F.adaptive_avg_pool2d(self.weight, 32)).mean()
             loss = loss + phase.coarse * near
             report["coarse"] = near.item()
         if phase.smaller:

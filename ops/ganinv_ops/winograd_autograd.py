@@ -66,7 +66,7 @@ def transposed_weight_gradient(x: Tensor, dy: Tensor, flip_weight: bool) -> Tens
     return dw
 
 
-def _to_strided(dy: Tensor, weight: Tensor) -> Tensor:
+def _strided_input_gradient(dy: Tensor, weight: Tensor) -> Tensor:
     """Gradient to the picture of `strided_conv2d`."""
     n, _, h, w = dy.shape
     return conv2d_input((n, weight.shape[1], 2 * h + 1, 2 * w + 1), weight, dy, stride=2)
@@ -76,19 +76,16 @@ def _ones(x: Tensor) -> Tensor:
     return torch.ones(x.shape[:2], dtype=torch.float32)
 
 
-class _Bilinear(torch.autograd.Function):
-    """Of two tensors and settings; each tensor is kept only where the other's gradient is wanted."""
-
-    @staticmethod
-    def keep(ctx: Any, a: Tensor, b: Tensor, *settings: Any) -> None:
-        ctx.settings = settings
-        ctx.save_for_backward(a if ctx.needs_input_grad[1] else None, b if ctx.needs_input_grad[0] else None)
+def _keep(ctx: Any, a: Tensor, b: Tensor, *settings: Any) -> None:
+    """What the gradients of something linear in a and in b need: each only where the other's is wanted."""
+    ctx.settings = settings
+    ctx.save_for_backward(a if ctx.needs_input_grad[1] else None, b if ctx.needs_input_grad[0] else None)
 
 
-class _Plain(_Bilinear):
+class _Plain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int, flip: bool) -> Tensor:
-        _Bilinear.keep(ctx, x, weight, padding, flip)
+        _keep(ctx, x, weight, padding, flip)
         return conv2d(x, weight, padding, flip)
 
     @staticmethod
@@ -100,10 +97,10 @@ class _Plain(_Bilinear):
         return dx, dw, None, None
 
 
-class _Weight(_Bilinear):
+class _Weight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dy: Tensor, padding: int, flip: bool) -> Tensor:
-        _Bilinear.keep(ctx, x, dy, padding, flip)
+        _keep(ctx, x, dy, padding, flip)
         return weight_gradient(x, dy, padding, flip)
 
     @staticmethod
@@ -114,10 +111,10 @@ class _Weight(_Bilinear):
         return to_x, to_dy, None, None
 
 
-class _Transposed(_Bilinear):
+class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, flip: bool) -> Tensor:
-        _Bilinear.keep(ctx, x, weight, flip)
+        _keep(ctx, x, weight, flip)
         return transposed_conv2d(x, weight, flip)
 
     @staticmethod
@@ -128,10 +125,10 @@ class _Transposed(_Bilinear):
         return dx, dw, None
 
 
-class _Strided(_Bilinear):
+class _Strided(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, flip: bool) -> Tensor:
-        _Bilinear.keep(ctx, x, weight, flip)
+        _keep(ctx, x, weight, flip)
         return strided_conv2d(x, weight, flip)
 
     @staticmethod
@@ -139,16 +136,16 @@ class _Strided(_Bilinear):
         (x, weight), (flip,) = ctx.saved_tensors, ctx.settings
         dx = dw = None
         if weight is not None:
-            dx = by_pytorch(_to_strided, dy, weight if flip else weight.flip((2, 3)))
+            dx = by_pytorch(_strided_input_gradient, dy, weight if flip else weight.flip((2, 3)))
         if x is not None:
             dw = transposed_weight_gradient(dy, x, not flip).transpose(0, 1)
         return dx, dw, None
 
 
-class _TransposedWeight(_Bilinear):
+class _TransposedWeight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dy: Tensor, flip: bool) -> Tensor:
-        _Bilinear.keep(ctx, x, dy, flip)
+        _keep(ctx, x, dy, flip)
         return transposed_weight_gradient(x, dy, flip)
 
     @staticmethod

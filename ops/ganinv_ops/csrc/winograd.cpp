@@ -2,14 +2,13 @@
 // gain and clamp.
 //
 // The convolution is Winograd's F(4 x 4, 3 x 3): a tile of 6 x 6 inputs and the weights are transformed, multiplied position by
-// position, 36 small matrix products, and transformed back to 4 x 4 outputs, with a quarter of the multiplications. Whatever is diagonal in channels is done while a tile is transformed and costs nothing: styles on the
-// way in, the rest on the way out.
+// position, 36 small matrix products, and transformed back to 4 x 4 outputs, with a quarter of the multiplications. Whatever is
+// diagonal in channels is done while a tile is transformed and costs nothing: styles on the way in, the rest on the way out.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "parts.h"
 #include "winograd_tile.h"
