@@ -23,8 +23,13 @@ class Phase:
     """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
     smaller: float = 0.0
     """Weight of the L1 distance to what the generator that was grown draws, both pooled to half its side."""
+    critic: float = 0.0
+    """Weight of the adversarial loss of the plainer discriminator (portraits_critic.py)."""
+    critic_features: float = 0.0
+    """Weight of the distance between its features of G(z) and of the render of z."""
     coarse: float = 0.0
-    """Weight of the L1 distance to the render of z, both pooled to 32 px: what is where, not how sharp."""
+    """Weight of the L1 distance to the render of z, both pooled to 32 px: what is where, not how sharp. It
+    counts more what the two of a pair differ in."""
     pixels: float = 1.0
     lr: float = 2e-3
     lr_end: float | None = None
@@ -49,7 +54,7 @@ class Config:
     mapping_lr: float = 10.0
     """The mapping's learning rate over the others'; its layers learn 100 times slower by themselves."""
     start: str | None = None
-    """Name of a generator, with its discriminator, to begin with or to grow; None = fresh networks."""
+    """Name or file of a generator, with a discriminator, to begin with or to grow; None = fresh networks."""
     frozen_below: int = 0
     """Blocks smaller than this many pixels stand still, and the mapping with them; 0 = all learn."""
     d_lr: float = 1.0
@@ -58,6 +63,12 @@ class Config:
     channel_max: int = 256
     d_channel_base: int = 1024
     d_channel_max: int = 256
+    critic_lr: float = 1e-3
+    critic_r1_gamma: float = 0.02
+    critic_head_start: int = 250
+    """Steps that the critic learns before the generator listens to it."""
+    noise: bool = True
+    """Whether the generator has noise, which passes for strands of hair: what is under it stays soft."""
     r1_gamma: float = 0.5
     r1_every: int = 16
     ema_kimg: float = 3.0

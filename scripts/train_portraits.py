@@ -39,6 +39,7 @@ from paired_portraits import (
     train_attributes,
 )
 from PIL import Image
+from portraits_critic import CriticTrainer
 from portraits_phases import Config, Phase, read_config
 from torch import Tensor
 
@@ -57,6 +58,14 @@ def networks(config: Config, side: int) -> tuple[StyleGAN2Generator, Discriminat
     return g, Discriminator(DiscriminatorConfig(side, config.d_channel_base, config.d_channel_max))
 
 
+def discriminator_of(start: str) -> Discriminator:
+    """The discriminator of a generator's name, or beside its file, as `export` writes the two."""
+    path = Path(start)
+    return load_discriminator(
+        path.with_name(f"{path.stem}-discriminator.safetensors") if path.suffix else start
+    )
+
+
 class Trainer:
     def __init__(self, config: Config, out: Path) -> None:
         self.config, self.out = config, out
@@ -68,6 +77,9 @@ class Trainer:
             self.seer = AttributeNetwork(self.pairs.normals.shape[1], self.pairs.images.shape[-1])
             self.seer.requires_grad_(False)
             self.seer.load_state_dict(torch.load(out / "attributes.pt", weights_only=True))
+        self.critic: CriticTrainer | None = None
+        if any(phase.critic for phase in config.phases):
+            self.critic = CriticTrainer(config.phases[-1].side, config.critic_lr, config.critic_r1_gamma)
         self.smaller = None if config.start is None else load_backbone(config.start)
         self.build(config.phases[0])
 
@@ -75,7 +87,7 @@ class Trainer:
         """Networks of the phase's size; grown from the present ones where the size changed."""
         before = getattr(self, "g", None), getattr(self, "ema", None), getattr(self, "d", None)
         if before[0] is None and self.config.start is not None:
-            before = self.smaller, self.smaller, load_discriminator(self.config.start)
+            before = self.smaller, self.smaller, discriminator_of(self.config.start)
         if not hasattr(self, "g") or self.g.resolution != phase.side:
             self.g, self.d = networks(self.config, phase.side)
             self.ema = copy.deepcopy(self.g)
@@ -86,11 +98,16 @@ class Trainer:
                 grow(self.g, before[0])
                 grow(self.ema, before[1])
                 take_over(self.d, before[2])
+        if not self.config.noise:
+            for network in (self.g, self.ema):
+                for name, p in network.named_parameters():
+                    if name.endswith("noise_strength"):
+                        p.data.zero_().requires_grad_(False)
         freeze_below(self.g, self.config.frozen_below)
         parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
         learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
         groups = [{"params": part, "factor": factor} for part, factor in learning if part]
-        beta1 = 0.0 if phase.adversarial else 0.9
+        beta1 = 0.0 if phase.adversarial else 0.5 if phase.critic else 0.9
         self.opt_g = torch.optim.Adam(groups, phase.lr, betas=(beta1, 0.99))
         self.opt_d = torch.optim.Adam(self.d.parameters(), lr=phase.lr, betas=(0.0, 0.99))
         self.weight = face_weight(phase.side)
@@ -99,45 +116,32 @@ class Trainer:
         phase = self.config.phases[self.phase]
         real, z = self.pairs.batch(phase.batch, phase.side, self.generator)
         real = real.contiguous(memory_format=torch.channels_last)
-        fake = self.g(z, noise="random")
-        report: dict[str, float] = {}
+        fake = self.g(z, noise="random" if self.config.noise else "none")
         self.set_rates(phase)
-        loss = fake.new_zeros(())
-        if phase.pixels:
-            loss = phase.pixels * regression(fake, real, self.weight + changed_weight(real))
-            report["pixels"] = loss.item()
+        terms = self.paired_terms(phase, fake, real, z)
+        penalise = self.steps % self.config.r1_every == 0
         if phase.adversarial:
-            penalise = self.steps % self.config.r1_every == 0
             reals = self.d.features(
                 real.requires_grad_(penalise)
             )  # serves both steps: D changes only after them
             self.d.requires_grad_(False)
             fakes = self.d.features(fake)
-            logits = self.d.b4(fakes[-1])
-            loss = loss + phase.adversarial * F.softplus(-logits).mean()
-            report["g_logit"] = logits.mean().item()
+            terms["adversarial"] = phase.adversarial, F.softplus(-self.d.b4(fakes[-1])).mean()
             if phase.features:
-                near = feature_distance(fakes, reals)
-                loss = loss + phase.features * near
-                report["features"] = near.item()
-        if phase.coarse:
-            distance = F.adaptive_avg_pool2d(fake - real, 32).abs()
-            near = (distance * F.adaptive_avg_pool2d(self.weight, 32)).mean()
-            loss = loss + phase.coarse * near
-            report["coarse"] = near.item()
-        if phase.smaller:
-            near = self.from_smaller(fake, z)
-            loss = loss + phase.smaller * near
-            report["smaller"] = near.item()
-        if phase.attributes:
-            with torch.no_grad():
-                seen = self.seer(real)
-            near = feature_distance(self.seer(fake), seen)
-            loss = loss + phase.attributes * near
-            report["attributes"] = near.item()
-        self.opt_g.zero_grad(set_to_none=True)
-        loss.backward()
-        self.opt_g.step()
+                terms["features"] = phase.features, feature_distance(fakes, reals)
+        verdict = None
+        if self.critic is not None and phase.critic:
+            verdict = self.critic.judge(fake, real)
+            if self.critic.steps >= self.config.critic_head_start:
+                terms["sharp"] = phase.critic, verdict.adversarial
+                terms["critic_features"] = phase.critic_features, verdict.features
+        if terms:
+            self.opt_g.zero_grad(set_to_none=True)
+            sum(weight * value for weight, value in terms.values()).backward()
+            self.opt_g.step()
+        report = {name: value.item() for name, (_, value) in terms.items()}
+        if self.critic is not None and verdict is not None:
+            report.update(self.critic.learn(verdict, fake))
         if phase.adversarial:
             self.d.requires_grad_(True)
             report.update(self.step_d(real, reals, fake.detach(), penalise))
@@ -150,6 +154,26 @@ class Trainer:
         self.in_phase += phase.batch
         self.steps += 1
         return report
+
+    def paired_terms(
+        self, phase: Phase, fake: Tensor, real: Tensor, z: Tensor
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weights and values of the losses that compare G(z) with the render of z."""
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if phase.pixels:
+            terms["pixels"] = phase.pixels, regression(fake, real, self.weight + changed_weight(real))
+        if phase.coarse:
+            distance = F.adaptive_avg_pool2d(fake - real, 32).abs()
+            weight = (self.weight + changed_weight(real)) / 2
+            terms["coarse"] = phase.coarse, (distance * F.adaptive_avg_pool2d(weight, 32)).mean()
+        if phase.smaller:
+            terms["smaller"] = phase.smaller, self.from_smaller(fake, z)
+        if phase.attributes:
+            assert self.seer is not None
+            with torch.no_grad():
+                seen = self.seer(real)
+            terms["attributes"] = phase.attributes, feature_distance(self.seer(fake), seen)
+        return terms
 
     def from_smaller(self, fake: Tensor, z: Tensor) -> Tensor:
         """How far pictures are from those of the smaller generator, where these are trusted."""
@@ -210,6 +234,7 @@ class Trainer:
             "g": self.g.state_dict(), "ema": self.ema.state_dict(), "d": self.d.state_dict(),
             "opt_g": self.opt_g.state_dict(), "opt_d": self.opt_d.state_dict(),
             "rng": torch.get_rng_state(), "generator": self.generator.get_state(),
+            "critic": None if self.critic is None else self.critic.state(),
             "at": [self.phase, self.seen, self.steps, self.in_phase],
         }  # fmt: skip
         temporary = self.out / "state.pt.tmp"
@@ -222,6 +247,8 @@ class Trainer:
         self.build(self.config.phases[min(self.phase, len(self.config.phases) - 1)])
         for name in ("g", "ema", "d"):
             getattr(self, name).load_state_dict(state[name])
+        if self.critic is not None and state.get("critic"):
+            self.critic.restore(state["critic"])
         try:
             self.opt_g.load_state_dict(state["opt_g"])
             self.opt_d.load_state_dict(state["opt_d"])

@@ -19,6 +19,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "paired_portraits",
         "train_portraits",
+        "portraits_critic",
         "portraits_phases",
         "grown_portraits",
         "grow_weights",
@@ -127,6 +128,49 @@ def test_a_generator_learns_on_at_its_own_side(tmp_path: Path) -> None:
     still = {name for name, p in trainer.g.named_parameters() if torch.equal(p, before[name])}
     assert still == {name for name in before if name.startswith("mapping.")}
     assert trainer.opt_d.param_groups[0]["lr"] == pytest.approx(2.5e-3)
+
+
+def test_the_critic_learns_first_and_goes_on(tmp_path: Path) -> None:
+    from paired_portraits import render
+    from train_portraits import Config, Phase, Trainer
+
+    render(tmp_path, 8, 64, seed=3, shard=8)
+    phase = Phase(64, kimg=1, critic=0.5, critic_features=1.0, pixels=0.0, lr=1e-3, batch=4)
+    config = Config(start="portraits-64", noise=False, critic_head_start=2, frozen_below=4, phases=(phase,))
+    trainer = Trainer(config, tmp_path)
+    before = {name: p.clone() for name, p in trainer.g.named_parameters()}
+    assert all(p == 0 for name, p in before.items() if name.endswith("noise_strength"))
+    for _ in range(2):
+        report = trainer.step()
+        assert report["critic"] > 0 and "sharp" not in report
+    assert all(torch.equal(p, before[name]) for name, p in trainer.g.named_parameters())
+    assert trainer.step()["critic_features"] > 0
+    moved = {name for name, p in trainer.g.named_parameters() if not torch.equal(p, before[name])}
+    assert "synthesis.b64.conv1.weight" in moved and not any("noise" in name for name in moved)
+
+    trainer.save()
+    expected = trainer.step()
+    resumed = Trainer(config, tmp_path)
+    resumed.load()
+    assert resumed.step() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_critic_tells_soft_from_sharp(tmp_path: Path) -> None:
+    from paired_portraits import Pairs, render
+    from portraits_critic import CriticTrainer
+
+    render(tmp_path, 8, 64, seed=3, shard=8)
+    x = Pairs(tmp_path, 128).batch(8, 64, torch.Generator().manual_seed(0))[0]
+    soft = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(x, 4), x.shape[2:], mode="bilinear")
+    torch.manual_seed(0)
+    critic = CriticTrainer(64, lr=3e-4, r1_gamma=0.02)
+    first = critic.learn(critic.judge(soft, x), soft)
+    for _ in range(50):
+        verdict = critic.judge(soft, x)
+        report = critic.learn(verdict, soft)
+    assert first["critic"] > 1.2 and report["critic"] < 0.5
+    assert report["critic_real"] > report["critic_fake"]
+    assert verdict.features > 0 and critic.judge(x, x).features < 1e-6
 
 
 def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
