@@ -98,11 +98,7 @@ class Trainer:
                 grow(self.g, before[0])
                 grow(self.ema, before[1])
                 take_over(self.d, before[2])
-        if not self.config.noise:
-            for network in (self.g, self.ema):
-                for name, p in network.named_parameters():
-                    if name.endswith("noise_strength"):
-                        p.data.zero_().requires_grad_(False)
+        self.silence()
         freeze_below(self.g, self.config.frozen_below)
         parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
         learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
@@ -111,6 +107,13 @@ class Trainer:
         self.opt_g = torch.optim.Adam(groups, phase.lr, betas=(beta1, 0.99))
         self.opt_d = torch.optim.Adam(self.d.parameters(), lr=phase.lr, betas=(0.0, 0.99))
         self.weight = face_weight(phase.side)
+
+    def silence(self) -> None:
+        """Without noise, where the configuration wants none."""
+        for network in () if self.config.noise else (self.g, self.ema):
+            for name, p in network.named_parameters():
+                if name.endswith("noise_strength"):
+                    p.data.zero_().requires_grad_(False)
 
     def step(self) -> dict[str, float]:
         phase = self.config.phases[self.phase]
@@ -247,6 +250,7 @@ class Trainer:
         self.build(self.config.phases[min(self.phase, len(self.config.phases) - 1)])
         for name in ("g", "ema", "d"):
             getattr(self, name).load_state_dict(state[name])
+        self.silence()  # a state that had noise can go on without
         if self.critic is not None and state.get("critic"):
             self.critic.restore(state["critic"])
         try:
