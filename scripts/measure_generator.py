@@ -3,7 +3,8 @@
     python scripts/measure_generator.py [--count 2000] [--json FILE]
 
 z of the bundled generator holds the normals of a portrait (docs/training.md), so what a sample should show is
-known. Prints the table of docs/results.md; everything else there comes from `ganinv evaluate`.
+known. Prints the KID of samples to renders and the table of docs/results.md; everything else there comes from
+`ganinv evaluate`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 import torch
 
 from ganinv.api import load_backbone
+from ganinv.metrics.distribution import kid
+from ganinv.metrics.features import judge_features
 from ganinv.metrics.judge import load_judge
 from ganinv.metrics.readings import r2_and_auc
 from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_attributes
@@ -38,19 +41,28 @@ def main() -> None:
     z = torch.randn(args.count, backbone.z_dim, generator=torch.Generator().manual_seed(5))
     normals = z * z.square().mean(1, keepdim=True).rsqrt()
     carried = attributes_from_normals(normals[:, : len(ATTRIBUTE_NAMES)])
-    samples = torch.cat([judge.read(backbone(part).clamp(-1, 1)) for part in z.split(50)])
+    drawn = torch.cat([backbone(part).clamp(-1, 1) for part in z.split(50)])
     fresh = sample_attributes(args.count, SERIES)
-    renders = judge.read(render(fresh, backbone.resolution) * 2 - 1)
+    rendered = render(fresh, backbone.resolution) * 2 - 1
+    samples, renders = judge.read(drawn), judge.read(rendered)
+    embed = judge_features(judge, "").embed
+    embedded, reference = (
+        torch.cat([embed(part) for part in pictures.split(256)]) for pictures in (drawn, rendered)
+    )
+    distance = kid(embedded[:, None], reference)
 
     def scores(readings: torch.Tensor, truth: dict[str, torch.Tensor]) -> dict[str, float]:
         return r2_and_auc(readings, torch.stack([truth[name] for name in names], 1), names)
 
     judged, kept = scores(renders, fresh), scores(samples, carried)
+    print(f"KID, samples to renders: {distance.value:.4f} ({distance.low:.4f} to {distance.high:.4f})\n")
     print("| attribute | judge on renders | judge on samples, against their z |\n|---|---|---|")
     for name in names:
         print(f"| {name} | {judged[name]:.2f} | {kept[name]:.2f} |")
     if args.json:
-        args.json.write_text(json.dumps({"judge on renders": judged, "on samples": kept}, indent=1))
+        args.json.write_text(
+            json.dumps({"kid": distance.value, "judge on renders": judged, "on samples": kept}, indent=1)
+        )
 
 
 if __name__ == "__main__":

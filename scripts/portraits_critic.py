@@ -49,7 +49,7 @@ class CriticTrainer:
     R1_EVERY = 4
 
     def __init__(self, side: int, lr: float, r1_gamma: float) -> None:
-        self.critic, self.r1_gamma = Critic(side), r1_gamma
+        self.critic, self.lr, self.r1_gamma = Critic(side), lr, r1_gamma
         self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=lr, betas=(0.5, 0.99))
         self.steps = 0
 
@@ -89,7 +89,8 @@ class CriticTrainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from another run's `state`."""
+        """Go on from another run's `state`, at this one's rate: a restart may have changed it."""
         self.critic.load_state_dict(state["critic"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.param_groups[0]["lr"] = self.lr
         self.steps = state["steps"]

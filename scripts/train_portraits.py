@@ -136,7 +136,7 @@ class Trainer:
         if self.critic is not None and phase.critic:
             verdict = self.critic.judge(fake, real)
             if self.critic.steps >= self.config.critic_head_start:
-                terms["sharp"] = phase.critic, verdict.adversarial
+                terms["critic_adversarial"] = phase.critic, verdict.adversarial
                 terms["critic_features"] = phase.critic_features, verdict.features
         if terms:
             self.opt_g.zero_grad(set_to_none=True)

@@ -142,7 +142,7 @@ def test_the_critic_learns_first_and_goes_on(tmp_path: Path) -> None:
     assert all(p == 0 for name, p in before.items() if name.endswith("noise_strength"))
     for _ in range(2):
         report = trainer.step()
-        assert report["critic"] > 0 and "sharp" not in report
+        assert report["critic"] > 0 and "critic_adversarial" not in report
     assert all(torch.equal(p, before[name]) for name, p in trainer.g.named_parameters())
     assert trainer.step()["critic_features"] > 0
     moved = {name for name, p in trainer.g.named_parameters() if not torch.equal(p, before[name])}
@@ -153,6 +153,9 @@ def test_the_critic_learns_first_and_goes_on(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     state["g"]["synthesis.b64.conv1.noise_strength"] += 1.0  # as of a run with noise
     torch.save(state, tmp_path / "state.pt")
+    slower = Trainer(dataclasses.replace(config, critic_lr=1e-4), tmp_path)
+    slower.load()
+    assert slower.critic is not None and slower.critic.optimiser.param_groups[0]["lr"] == 1e-4
     resumed = Trainer(config, tmp_path)
     resumed.load()
     assert all(p == 0 for name, p in resumed.g.named_parameters() if name.endswith("noise_strength"))
