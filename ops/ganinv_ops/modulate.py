@@ -13,12 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ganinv_ops import winograd
+from ganinv_ops import matrix_unit, winograd
 from ganinv_ops.bias_act import ACTIVATIONS
 from ganinv_ops.conv import conv2d_resample, padding_after, upsampling_conv2d
 from ganinv_ops.dispatch import Impl
 from ganinv_ops.epilogue import epilogue
-from ganinv_ops.filters import Padding, parse_padding
+from ganinv_ops.filters import Padding, add_padding, parse_padding
 from ganinv_ops.kept import kept
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
@@ -96,6 +96,7 @@ def _layer(
 
     Without gradients Winograd's kernels take x as it is; a doubling layer leaves its filter to the epilogue.
     """
+    rest = padding_after(weight, f, up, pads)  # of the filter
     doubles = up > 1 and f is not None and down == 1 and weight.shape[2:] != (1, 1)
     fits = (doubles or up == down == 1) and winograd.fits(x, weight, up=up, padding=pads, impl=impl)
     fused = fits and not winograd.tracked(x, weight, scale, after["factor"], after["noise"], after["bias"])
@@ -105,6 +106,13 @@ def _layer(
         x = winograd.winograd_up(x, weight, scale, flip_weight=flip)
     elif weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
         x = _to_few(x, weight, scale)
+    elif (doubles or up == 1) and matrix_unit.fits(x, weight, up=up, down=down, padding=pads, impl=impl):
+        x = x * scale.to(x.dtype)[:, :, None, None]
+        if doubles:
+            x = matrix_unit.doubled(x, weight, flip)
+            rest = add_padding(rest, (0, -1, 0, -1))  # of its zeros, one row and column are there
+        else:
+            x = matrix_unit.conv2d(x, weight, pads[0], flip)
     else:
         w = weight.to(x.dtype) if fits else _in_order(weight, x, up)
         x = x * scale.to(x.dtype)[:, :, None, None]
@@ -114,7 +122,6 @@ def _layer(
             x = conv2d_resample(x, w, f, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
     if not doubles:
         return epilogue(x, impl=impl, **after)
-    rest = padding_after(weight, f, up, pads)
     return epilogue(x, f, padding=rest, filter_gain=up**2, impl=impl, **after)
 
 

@@ -18,10 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
-from ganinv_ops.dispatch import Impl, by_pytorch, choose, multiplies_bfloat16, native_or
+from ganinv_ops.dispatch import (
+    Impl,
+    by_pytorch,
+    choose,
+    has_matrix_unit,
+    multiplies_bfloat16,
+    native_or,
+)
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.upfirdn2d import keeps_channels_last
 
+LEAST_PIXELS = 512 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 64
+"""Of all pictures: for fewer, transforming the weights takes longer than it saves."""
 LEAST_SIDE = 16
 """Of a transposed convolution's input: PyTorch's gradient to the weight is sooner for smaller ones."""
 
@@ -53,12 +62,11 @@ def fits(
         if any(padding) or h % 2 == 0 or w % 2 == 0:  # not what a transposed convolution gives
             return False
         return min(h, w) // 2 >= LEAST_SIDE and not narrow(x) and choose("winograd_up_weight", impl, x)
-    tiles = n * -(-h // 4) * -(-w // 4)
-    if tiles < 4 or min(h, w) < 4:  # weights would be transformed for too little
+    if n * h * w < LEAST_PIXELS or min(h, w) < 4:
         return False
     if up == 1 and (len(set(padding)) > 1 or padding[0] not in (0, 1, 2)):
         return False
-    if up == 2 and narrow(x) and channels > tiles**0.5 / 2:
+    if narrow(x) and (has_matrix_unit(x.device) or (up == 2 and channels > (n * h * w) ** 0.5 / 8)):
         return False
     return choose("winograd" if up == 1 else "winograd_up", impl, x)
 

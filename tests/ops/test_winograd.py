@@ -156,12 +156,33 @@ def test_bfloat16_doubles_by_pytorch_where_that_is_sooner(
     instructions: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", instructions)
+    monkeypatch.setattr(dispatch, "_CPU_MATRICES", False)
     options: dict[str, Any] = {"up": 2, "padding": (1, 1, 1, 1), "impl": "auto"}
     weight = torch.zeros(32, 32, 3, 3)
     for side, sooner in ((64, False), (256, True)):
         x = torch.zeros(1, 32, side, side, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
         assert winograd.fits(x, weight, **options) == (sooner or not instructions)
         assert winograd.fits(x.float(), weight, **options)
+
+
+@pytest.mark.parametrize("up", [1, 2])
+def test_bfloat16_goes_by_the_matrix_unit_where_one_is(up: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 32, 256, 256, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    options: dict[str, Any] = {"up": up, "padding": (1, 1, 1, 1), "impl": "auto"}
+    monkeypatch.setattr(dispatch, "_CPU_BFLOAT16", True)
+    for unit in (True, False):
+        monkeypatch.setattr(dispatch, "_CPU_MATRICES", unit)
+        assert winograd.fits(x, torch.zeros(32, 32, 3, 3), **options) == (not unit)
+        assert winograd.fits(x.float(), torch.zeros(32, 32, 3, 3), **options)
+
+
+@pytest.mark.parametrize("up", [1, 2])
+def test_few_pixels_go_by_pytorch(up: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "LEAST_PIXELS", 128)
+    options: dict[str, Any] = {"up": up, "padding": (1, 1, 1, 1), "impl": "auto"}
+    for n, side, sooner in ((1, 8, False), (2, 8, True), (8, 4, True), (64, 3, False)):
+        x = torch.zeros(n, 16, side, side).contiguous(memory_format=torch.channels_last)
+        assert winograd.fits(x, torch.zeros(16, 16, 3, 3), **options) == sooner
 
 
 @pytest.mark.parametrize("up", [1, 2])

@@ -18,10 +18,11 @@ constexpr int kVectorBytes = 16, kVectorsAcross = 4;  // NEON has 32, SSE2 spill
 #endif
 constexpr int kLane = kVectorBytes / sizeof(float);
 constexpr int kRows = 6;
-typedef float Vector __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+typedef float Vector __attribute__((vector_size(kVectorBytes)));  // aligned: on the stack none lies across two cache lines
+typedef float InMemory __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
 
-inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
-inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
+inline Vector load(const float* p) { return *reinterpret_cast<const InMemory*>(p); }
+inline void store(float* p, Vector v) { *reinterpret_cast<InMemory*>(p) = v; }
 
 // The widest panel of whole vectors that `columns`, a multiple of 16, is made of.
 inline int64_t panel_width(int64_t columns) {
@@ -36,13 +37,17 @@ struct Left {
   int64_t row, step;
 };
 
-// c[r][...] (+)= sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors.
+constexpr int kLine = 64 / sizeof(float);  // of the cache
+
+// c[r][...] (+)= sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors. One cache line of
+// each row of a panel at `ahead` is asked for meanwhile.
 template <int ROWS, int ACROSS, bool ADD>
-inline void block_product(Left a, const float* b, int64_t depth, float* c, int64_t c_stride) {
+inline void block_product(Left a, const float* b, int64_t depth, float* c, int64_t c_stride, const float* ahead) {
   Vector sum[ROWS][ACROSS];
   for (int r = 0; r < ROWS; ++r)
     for (int j = 0; j < ACROSS; ++j) sum[r][j] = Vector{};
-  for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane, a.data += a.step) {
+  for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane, ahead += ACROSS * kLane, a.data += a.step) {
+    __builtin_prefetch(ahead, 0, 2);
     Vector right[ACROSS];
     for (int j = 0; j < ACROSS; ++j) right[j] = load(b + j * kLane);
     for (int r = 0; r < ROWS; ++r) {
@@ -57,16 +62,21 @@ inline void block_product(Left a, const float* b, int64_t depth, float* c, int64
     }
 }
 
+// The first blocks ask for the panel that follows in memory, each for other lines of it: it comes from a far cache, and what
+// the processor foresees by itself is too late.
 template <int ACROSS, bool ADD>
 inline void panel_product(Left a, const float* b, float* c, int64_t rows, int64_t depth, int64_t columns) {
-  for (int64_t left = rows; left > 0; left -= kRows, a.data += kRows * a.row, c += kRows * columns) {
-    switch (std::min<int64_t>(left, kRows)) {
-      case 1: block_product<1, ACROSS, ADD>(a, b, depth, c, columns); break;
-      case 2: block_product<2, ACROSS, ADD>(a, b, depth, c, columns); break;
-      case 3: block_product<3, ACROSS, ADD>(a, b, depth, c, columns); break;
-      case 4: block_product<4, ACROSS, ADD>(a, b, depth, c, columns); break;
-      case 5: block_product<5, ACROSS, ADD>(a, b, depth, c, columns); break;
-      default: block_product<kRows, ACROSS, ADD>(a, b, depth, c, columns);
+  constexpr int64_t kAcross = ACROSS * kLane, kLines = (kAcross + kLine - 1) / kLine;
+  for (int64_t at = 0; at < rows; at += kRows, a.data += kRows * a.row, c += kRows * columns) {
+    const int64_t line = at / kRows;
+    const float* ahead = line < kLines ? b + depth * kAcross + line * kLine : b;  // b itself is there: that costs nothing
+    switch (std::min<int64_t>(rows - at, kRows)) {
+      case 1: block_product<1, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
+      case 2: block_product<2, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
+      case 3: block_product<3, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
+      case 4: block_product<4, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
+      case 5: block_product<5, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
+      default: block_product<kRows, ACROSS, ADD>(a, b, depth, c, columns, ahead);
     }
   }
 }

@@ -40,24 +40,24 @@ inline void store_lanes(c10::BFloat16* p, Vector v) {
 // What turns the 9 weights of a pair of channels into the numbers at all positions of a transformed tile.
 typedef std::array<std::array<float, 9>, kPositions> Transform;
 
-// Panels [first, first + count) of `width` outputs: [count, 36, I, width], each position of a panel as gemm.h wants it. Weights are
-// read once: those of kLane outputs and one input stay in registers meanwhile.
-inline void transform_weights(const float* w, int64_t in, const Transform& matrix, int64_t first, int64_t count, int64_t width,
-                              float* to) {
-  const int64_t across = width / kLane;
-  share(count * across * in, 64, [&](int64_t begin, int64_t end) {
+// [36, panels, I, width], panels of `width` outputs: each as gemm.h wants it. Weights are read once: those of kLane outputs and one
+// input stay in registers meanwhile.
+inline void transform_weights(const float* w, int64_t in, int64_t out, const Transform& matrix, int64_t width, float* to) {
+  share(out / width * in, 16, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
-      const int64_t panel = job / in / across, lane = job / in % across * kLane, i = job % in;
-      const float* source = w + (((first + panel) * width + lane) * in + i) * 9;
-      Vector taps[9];
-      for (int k = 0; k < 9; ++k)
-        for (int l = 0; l < kLane; ++l) taps[k][l] = source[l * in * 9 + k];
-      float* target = to + (panel * kPositions * in + i) * width + lane;
-      for (const auto& row : matrix) {
-        Vector sum = row[0] * taps[0];
-        for (int k = 1; k < 9; ++k) sum += row[k] * taps[k];
-        store(target, sum);
-        target += in * width;
+      const int64_t panel = job / in, i = job % in;
+      for (int64_t lane = 0; lane < width; lane += kLane) {
+        const float* source = w + ((panel * width + lane) * in + i) * 9;
+        Vector taps[9];
+        for (int k = 0; k < 9; ++k)
+          for (int l = 0; l < kLane; ++l) taps[k][l] = source[l * in * 9 + k];
+        float* target = to + job * width + lane;
+        for (const auto& row : matrix) {
+          Vector sum = row[0] * taps[0];
+          for (int k = 1; k < 9; ++k) sum += row[k] * taps[k];
+          store(target, sum);
+          target += in * out;
+        }
       }
     }
   });
@@ -65,13 +65,11 @@ inline void transform_weights(const float* w, int64_t in, const Transform& matri
 
 // ---- all tiles of a layer --------------------------------------------------------------------------------------------------
 
-constexpr int64_t kGroupBytes = 10 << 20;  // of transformed weights, for the last level of the cache
-constexpr int64_t kBatchBytes = 16 << 20;  // of transformed inputs, likewise
-constexpr int64_t kShareBytes = 1 << 20;   // of them, for each thread, where all weights are one group: for its own cache
-constexpr int64_t kChunkProducts = 1728;   // times the channels of a panel: what a thread makes at once, for its own cache
+constexpr int64_t kChunkProducts = 1728;  // times channels: what a thread transforms and multiplies at once
 
-// A batch of tiles is transformed; then, a group of panels of outputs at a time, so are the weights, and every thread multiplies
-// and transforms back its share of tiles and panels. Many weights are thus read for large batches, few stay for small ones.
+// All weights are transformed; then a thread takes a chunk of tiles, transforms it, multiplies it position by position with all
+// weights (each position's numbers stay in its own cache meanwhile, the weights pass by), and transforms the products back. Where
+// there are more threads than chunks, several take the same tiles and a part of the panels each.
 //
 // Tiles are count() in all pictures of `in` channels, and kProducts the numbers of a transformed tile and a channel, of which rows(p)
 // belong to position p, before(p) to those before it. enter(tile, t, n, to) writes them as tile t of n, numbers of position p from
@@ -79,37 +77,33 @@ constexpr int64_t kChunkProducts = 1728;   // times the channels of a panel: wha
 template <typename Tiles, typename Leave>
 void convolve(const Tiles& tiles, int64_t out, const float* w, const Transform& matrix, const Leave& leave) {
   const int64_t in = tiles.in, threads = at::get_num_threads(), count = tiles.count();
-  const int64_t width = panel_width(out), panels = out / width, panel_floats = kPositions * in * width;
-  const int64_t bytes = panels * panel_floats * 4 <= kGroupBytes ? kShareBytes * threads : kBatchBytes;
-  const int64_t batch = std::min(count, std::max<int64_t>(1, bytes / (Tiles::kProducts * in * 4)));
-  const int64_t chunk = std::min({kChunkProducts / Tiles::kProducts, batch, std::max(ceil_div(batch, threads), int64_t{6})});
-  const int64_t fit = std::max(kGroupBytes / (panel_floats * 4), ceil_div(threads, ceil_div(batch, chunk)));
-  const int64_t group = std::min(panels, std::max<int64_t>(1, fit));
+  const int64_t width = panel_width(out), panels = out / width;
   thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
-  const int64_t floats = Tiles::kProducts * batch * in + group * panel_floats;
+  const int64_t floats = kPositions * in * out;
   if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
-  float *entered = room.mutable_data_ptr<float>(), *weights = entered + Tiles::kProducts * batch * in;
-  for (int64_t first = 0; first < count; first += batch) {
-    const int64_t n = std::min(batch, count - first), chunks = ceil_div(n, chunk);
-    share(n, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) tiles.enter(first + t, t, n, entered);
-    });
-    for (int64_t panel = 0; panel < panels; panel += group) {
-      const int64_t some = std::min(group, panels - panel);
-      if (first == 0 || group < panels) transform_weights(w, in, matrix, panel, some, width, weights);
-      share(some * chunks, 1, [&](int64_t begin, int64_t end) {
-        thread_local std::vector<float> made;  // kept: fresh memory for each piece would be faulted in each time
-        made.resize(Tiles::kProducts * chunk * width);
-        for (int64_t job = begin; job < end; ++job) {
-          const int64_t t = job / some * chunk, m = std::min(chunk, n - t), which = job % some;
-          for (int64_t p = 0; p < kPositions; ++p)
-            product({entered + (Tiles::before(p) * n + t * Tiles::rows(p)) * in, in, 1}, weights + (which * kPositions + p) * in * width,
-                    made.data() + Tiles::before(p) * m * width, Tiles::rows(p) * m, in, width);
-          for (int64_t i = 0; i < m; ++i) leave(first + t + i, i, m, made.data(), (panel + which) * width, width);
-        }
-      });
+  float* weights = room.mutable_data_ptr<float>();
+  transform_weights(w, in, out, matrix, width, weights);
+  const int64_t least = ceil_div(count, kChunkProducts / Tiles::kProducts);  // chunks
+  const int64_t even = ceil_div(count, ceil_div(least, threads) * threads);  // tiles of each, for all threads alike
+  const int64_t chunk = std::min(count, ceil_div(even, kRows) * kRows), chunks = ceil_div(count, chunk);
+  const int64_t part = ceil_div(panels, std::min(panels, ceil_div(threads, chunks))), parts = ceil_div(panels, part);
+  share(chunks * parts, 1, [&](int64_t begin, int64_t end) {
+    thread_local std::vector<float> entered, made;  // kept likewise
+    entered.resize(Tiles::kProducts * chunk * in);
+    made.resize(Tiles::kProducts * chunk * part * width);
+    for (int64_t job = begin; job < end; ++job) {
+      const int64_t first = job / parts * chunk, m = std::min(chunk, count - first);
+      const int64_t panel = job % parts * part, some = std::min(part, panels - panel), each = Tiles::kProducts * m * width;
+      for (int64_t t = 0; t < m; ++t) tiles.enter(first + t, t, m, entered.data());
+      for (int64_t p = 0; p < kPositions; ++p)
+        for (int64_t i = 0; i < some; ++i)
+          product({entered.data() + Tiles::before(p) * m * in, in, 1}, weights + (p * panels + panel + i) * in * width,
+                  made.data() + i * each + Tiles::before(p) * m * width, Tiles::rows(p) * m, in, width);
+      for (int64_t t = 0; t < m; ++t)
+        for (int64_t i = 0; i < some; ++i)
+          leave(first + t, t, m, made.data() + i * each, (panel + i) * width, width);
     }
-  }
+  });
 }
 
 // What both convolutions read through raw pointers.
