@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -156,10 +156,10 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = {a.untyped_storage()._cdata for a in args if isinstance(a, Tensor)}
+        given = {a.untyped_storage()._cdata for a in args if _has_storage(a)}
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(tensor, Tensor):
+            if _has_storage(tensor):
                 self._count(tensor.untyped_storage(), given)
         return result
 
@@ -178,6 +178,11 @@ class LiveBytes(TorchDispatchMode):
     def _free(self, key: int, size: int) -> None:
         self.known.discard(key)
         self.live -= size
+
+
+def _has_storage(value: object) -> TypeGuard[Tensor]:
+    """Not what is in an order of oneDNN's own: packed weights, which are kept and no cost of a pass."""
+    return isinstance(value, Tensor) and value.layout == torch.strided
 
 
 def _container_bytes() -> float:

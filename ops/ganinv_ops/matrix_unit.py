@@ -23,17 +23,26 @@ _PHASES = (((0.0, 0.0, 1.0), (1.0, 0.0, 0.0)), ((0.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
 
 def fits(
-    x: Tensor, weight: Tensor, *, up: int, down: int, padding: tuple[int, int, int, int], impl: Impl = "auto"
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    up: int,
+    down: int,
+    padding: tuple[int, int, int, int],
+    impl: Impl = "auto",
 ) -> bool:
-    """Whether `conv2d` (up 1) or `doubled` (up 2) can be had, sooner than PyTorch's convolutions.
+    """Whether `conv2d` (up 1) or `doubled` (up 2) of x * styles can be had, sooner than PyTorch's
+    convolutions: not where a gradient is wanted of any of the three.
 
     Args:
         x: [N, I, H, W].
         weight: [O, I, 3, 3].
+        styles: [N, I].
     """
     if x.dtype != torch.bfloat16 or not has_matrix_unit(x.device) or not keeps_channels_last(x):
         return False
-    if impl == "ref" or torch.compiler.is_compiling() or tracked(x, weight) or x.numel() == 0:
+    if impl == "ref" or torch.compiler.is_compiling() or tracked(x, weight, styles) or x.numel() == 0:
         return False
     if weight.shape[2:] != (3, 3) or down > 1 or up > 2:
         return False

@@ -106,7 +106,9 @@ def _layer(
         x = winograd.winograd_up(x, weight, scale, flip_weight=flip)
     elif weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
         x = _to_few(x, weight, scale)
-    elif (doubles or up == 1) and matrix_unit.fits(x, weight, up=up, down=down, padding=pads, impl=impl):
+    elif (doubles or up == 1) and matrix_unit.fits(
+        x, weight, scale, up=up, down=down, padding=pads, impl=impl
+    ):
         x = x * scale.to(x.dtype)[:, :, None, None]
         if doubles:
             x = matrix_unit.doubled(x, weight, flip)

@@ -35,8 +35,8 @@ def transposed_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = False) -> T
 
 
 def strided_conv2d(x: Tensor, weight: Tensor, flip_weight: bool = True) -> Tensor:
-    """[N, O, H, W], of x [N, I, 2 * H + 1, 2 * W + 1] and weight [O, I, 3, 3]. Only the gradient to the
-    weight is not PyTorch's.
+    """[N, O, H, W], of x [N, I, 2 * H + 1, 2 * W + 1] and weight [O, I, 3, 3]. Only its
+    gradients are not PyTorch's.
     """
     if winograd.tracked(x, weight):
         y: Tensor = _Strided.apply(x, weight, flip_weight)
@@ -66,8 +66,15 @@ def transposed_weight_gradient(x: Tensor, dy: Tensor, flip_weight: bool) -> Tens
     return dw
 
 
-def _strided_input_gradient(dy: Tensor, weight: Tensor) -> Tensor:
-    """Gradient to the picture of `strided_conv2d`."""
+def _strided_input_gradient(dy: Tensor, weight: Tensor, flip: bool) -> Tensor:
+    """Gradient to the picture of `strided_conv2d`: the transposed convolution."""
+    back = weight.transpose(0, 1)
+    if winograd.fits(dy, back, up=2):
+        return transposed_conv2d(dy, back, not flip)
+    return by_pytorch(_pytorch_input_gradient, dy, weight if flip else weight.flip((2, 3)))
+
+
+def _pytorch_input_gradient(dy: Tensor, weight: Tensor) -> Tensor:
     n, _, h, w = dy.shape
     return conv2d_input((n, weight.shape[1], 2 * h + 1, 2 * w + 1), weight, dy, stride=2)
 
@@ -136,7 +143,7 @@ class _Strided(torch.autograd.Function):
         (x, weight), (flip,) = ctx.saved_tensors, ctx.settings
         dx = dw = None
         if weight is not None:
-            dx = by_pytorch(_strided_input_gradient, dy, weight if flip else weight.flip((2, 3)))
+            dx = _strided_input_gradient(dy, weight, flip)
         if x is not None:
             dw = transposed_weight_gradient(dy, x, not flip).transpose(0, 1)
         return dx, dw, None

@@ -65,21 +65,25 @@ def test_pictures_of_other_sizes_share_a_packed_weight() -> None:
 def test_fits_where_the_unit_is(monkeypatch: pytest.MonkeyPatch, unit: bool) -> None:
     monkeypatch.setattr(dispatch, "_CPU_MATRICES", unit)
     x, weight = make(channels=128)
+    styles = torch.ones(2, 128)
     narrow, one, pads = x.bfloat16(), {"up": 1, "down": 1}, (1, 1, 1, 1)
     fits = matrix_unit.fits
-    assert fits(narrow, weight, **one, padding=pads) == unit
-    assert fits(narrow, weight, up=2, down=1, padding=pads) == unit
-    assert not fits(narrow[:, :64], weight[:, :64], up=2, down=1, padding=pads)
-    assert not fits(x, weight, **one, padding=pads)
-    assert not fits(narrow, weight, **one, padding=(1, 0, 1, 0))
-    assert not fits(narrow, weight, up=1, down=2, padding=pads)
-    assert not fits(narrow, weight, **one, padding=pads, impl="ref")
-    assert not fits(narrow.contiguous(), weight, **one, padding=pads)
-    assert not fits(narrow[:0], weight, **one, padding=pads)
+    assert fits(narrow, weight, styles, **one, padding=pads) == unit
+    assert fits(narrow, weight, styles, up=2, down=1, padding=pads) == unit
+    assert not fits(narrow[:, :64], weight[:, :64], styles[:, :64], up=2, down=1, padding=pads)
+    assert not fits(x, weight, styles, **one, padding=pads)
+    assert not fits(narrow, weight, styles, **one, padding=(1, 0, 1, 0))
+    assert not fits(narrow, weight, styles, up=1, down=2, padding=pads)
+    assert not fits(narrow, weight, styles, **one, padding=pads, impl="ref")
+    assert not fits(narrow.contiguous(), weight, styles, **one, padding=pads)
+    assert not fits(narrow[:0], weight, styles[:0], **one, padding=pads)
+    for wanted in (narrow, weight, styles):
+        wanted.requires_grad_(True)
+        assert not fits(narrow, weight, styles, **one, padding=pads)
+        wanted.requires_grad_(False)
     weight.requires_grad_(True)
-    assert not fits(narrow, weight, **one, padding=pads)
     with torch.no_grad():
-        assert fits(narrow, weight, **one, padding=pads) == unit
+        assert fits(narrow, weight, styles, **one, padding=pads) == unit
 
 
 @needs_bfloat16
@@ -103,3 +107,17 @@ def test_a_layer_goes_this_way(monkeypatch: pytest.MonkeyPatch, up: int) -> None
     assert taken == ["conv2d" if up == 1 else "doubled"]
     assert found.dtype == torch.bfloat16
     assert float((found.float() - expected).norm() / expected.norm()) < 1e-2
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("up", [1, 2])
+def test_styles_alone_get_their_gradient(monkeypatch: pytest.MonkeyPatch, up: int) -> None:
+    """In the first layer of a frozen generator neither the picture nor the weight wants one."""
+    monkeypatch.setattr(dispatch, "_CPU_MATRICES", True)
+    x, weight = make(channels=128, out=32, h=9, w=9)
+    f, found = setup_filter([1, 3, 3, 1]), []
+    for picture, settings in ((x.bfloat16(), {}), (x, {"impl": "ref"})):
+        styles = torch.linspace(0.5, 1.5, 256).reshape(2, 128).requires_grad_()
+        y = modulated_conv2d(picture, weight, styles, up=up, padding=1, resample_filter=f, **settings)
+        found.append(torch.autograd.grad(y.float().square().sum(), styles)[0])
+    assert float((found[0] - found[1]).norm() / found[1].norm()) < 3e-2

@@ -16,6 +16,7 @@ from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.errors import UsageError
 from ganinv.inversion import Inversion, backbone_record, injection, render
 from ganinv.sampling import sample_seeds, sample_z
+from ganinv_ops import matrix_unit
 
 
 def codes(backbone: Backbone, count: int = 2) -> torch.Tensor:
@@ -192,3 +193,11 @@ def test_without_a_compiler(tiny_backbone: Any, monkeypatch: pytest.MonkeyPatch)
     ):
         compiled.synthesize(codes(compiled))
     assert "\n" not in caught.value.message
+
+
+def test_packed_weights_are_no_cost_of_a_pass() -> None:
+    x, weight = torch.zeros(1, 16, 8, 8), torch.zeros(16, 16, 3, 3)
+    with torch.no_grad(), running.LiveBytes() as live:
+        matrix_unit.conv2d(x, weight, 1)
+        y = matrix_unit.conv2d(x, weight, 1)
+    assert live.live == y.numel() * 4
