@@ -3,8 +3,8 @@
     python scripts/measure_generator.py [--count 2000] [--json FILE]
 
 z of the bundled generator holds the normals of a portrait (docs/training.md), so what a sample should show is
-known. Prints the KID of samples to renders and the table of docs/results.md; everything else there comes from
-`ganinv evaluate`.
+known. Prints the KID of samples to renders, how much fine detail they have of theirs, and the table of
+docs/results.md; everything else there comes from `ganinv evaluate`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from ganinv.api import load_backbone
 from ganinv.metrics.distribution import kid
 from ganinv.metrics.features import judge_features
 from ganinv.metrics.judge import load_judge
+from ganinv.metrics.pixels import fine_detail
 from ganinv.metrics.readings import r2_and_auc
 from ganinv.portraits.attributes import ATTRIBUTE_NAMES, attributes_from_normals, sample_attributes
 from ganinv.portraits.renderer import render
 
 SERIES = 900_002
+
+
+def fine_detail_of(pictures: torch.Tensor) -> float:
+    """Mean over whole pictures [N, 3, R, R]."""
+    return fine_detail(pictures, torch.ones_like(pictures[:, :1])).mean().item()
 
 
 @torch.no_grad()
@@ -50,19 +56,20 @@ def main() -> None:
         torch.cat([embed(part) for part in pictures.split(256)]) for pictures in (drawn, rendered)
     )
     distance = kid(embedded[:, None], reference)
+    detail = fine_detail_of(drawn) / fine_detail_of(rendered)
 
     def scores(readings: torch.Tensor, truth: dict[str, torch.Tensor]) -> dict[str, float]:
         return r2_and_auc(readings, torch.stack([truth[name] for name in names], 1), names)
 
     judged, kept = scores(renders, fresh), scores(samples, carried)
-    print(f"KID, samples to renders: {distance.value:.4f} ({distance.low:.4f} to {distance.high:.4f})\n")
+    print(f"KID, samples to renders: {distance.value:.4f} ({distance.low:.4f} to {distance.high:.4f})")
+    print(f"fine detail, samples over renders: {detail:.2f}\n")
     print("| attribute | judge on renders | judge on samples, against their z |\n|---|---|---|")
     for name in names:
         print(f"| {name} | {judged[name]:.2f} | {kept[name]:.2f} |")
     if args.json:
-        args.json.write_text(
-            json.dumps({"kid": distance.value, "judge on renders": judged, "on samples": kept}, indent=1)
-        )
+        found = {"kid": distance.value, "detail": detail, "judge on renders": judged, "on samples": kept}
+        args.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,9 @@ DEFINITIONS = {
     "SSIM": "Gaussian window of s.d. 1.5, range 2; mean of the map over known pixels, truth in the hole",
     "PSNR": "10 log10(4 / MSE) over known pixels, in each sample; mean of dB",
     "jump": "mean |RGB difference| of neighbours across the border; ratio of means, composite to truth",
+    "detail": (
+        "mean |4 x pixel - its four neighbours| where all are in the hole; ratio of means, composite to truth"
+    ),
     "attribute realism": (
         f"share of the judge's readings between the {readings.PLAUSIBLE[0]:.0%} and "
         f"{readings.PLAUSIBLE[1]:.0%} quantiles of its readings of the truths"

@@ -60,7 +60,8 @@ def measure_picture(bench: Bench, index: int) -> Arrays:
 
     share: of the hole. seconds: of the K completions. exact: whether known pixels of the composites are the
     picture's. psnr, ssim, l1 [K]: of raw visible pixels. jump [K] and true_jump: over the border, in the
-    composite and the truth. perceptual_hole, perceptual_whole [K]: of the composite to the truth.
+    composite and the truth; detail [K] and true_detail: in the hole of both. perceptual_hole,
+    perceptual_whole [K]: of the composite to the truth.
     diversity_*: mean over pairs of composites. identity [K]: cosine of codes of composite and truth.
     read_*: readings [A] of the truth, [K, A] else. feat_*: features, likewise [D]. edited
     [directions, 2, A], edit_identity [directions, 2]: of the first completion, edited either way.
@@ -119,6 +120,8 @@ def _of_pixels(shown: Tensor, whole: Tensor, truth: Tensor, hole: Tensor) -> dic
         "l1": pixels.visible_l1(shown, true, holes),
         "jump": pixels.border_jump(whole, holes),
         "true_jump": pixels.border_jump(truth, hole)[0],
+        "detail": pixels.fine_detail(whole, holes),
+        "true_detail": pixels.fine_detail(truth, hole)[0],
         "diversity_colour": pixels.hole_difference(shown, hole),
     }
 

@@ -63,6 +63,9 @@ FIGURES = {
     "ssim": Figure("SSIM of raw visible pixels", 1, "before known pixels are pasted"),
     "l1": Figure("L1 of raw visible pixels", -1, "of a range of 2"),
     "jump": Figure("colour jump over the border", -1, "composite over truth; 1 is as in the truth"),
+    "detail": Figure(
+        "fine detail in the hole", 1, "composite over truth; 1 is as in the truth, less is soft; noise counts"
+    ),
     "plausible": Figure(
         "attribute realism", 1, "share of readings where 98 % of the truth's lie; 0.98 at best"
     ),
@@ -73,7 +76,7 @@ FIGURES = {
     "seconds": Figure("seconds a picture", -1, "all samples of it, drawing included"),
 }
 IN_GROUPS = ("kid_composite", "perceptual_hole", "diversity_hole", "diversity_colour", "psnr", "ssim", "jump",
-             "plausible", "identity")  # fmt: skip
+             "detail", "plausible", "identity")  # fmt: skip
 _MEANS = ("perceptual_hole", "perceptual_whole", "psnr", "ssim", "l1", "identity")
 
 
@@ -125,7 +128,8 @@ def means(part: Arrays, whole: Arrays, *, replicates: int) -> Figures:
     figures = {name: mean_interval(_by_picture(part[name]), replicates=replicates)
                for name in (*_MEANS, "diversity_hole", "diversity_whole", "diversity_colour", "seconds")
                if name in part}  # fmt: skip
-    figures["jump"] = ratio_interval(_by_picture(part["jump"]), part["true_jump"], replicates=replicates)
+    for name in ("jump", "detail"):
+        figures[name] = ratio_interval(_by_picture(part[name]), part[f"true_{name}"], replicates=replicates)
     if "read_composite" in part:
         inside = plausible(part["read_composite"], whole["read_true"]).mean(1)
         deviation = whole["read_true"].std(0, ddof=1)

@@ -9,7 +9,7 @@ from ganinv.errors import UsageError
 from ganinv.evaluation.summary import FIGURES
 
 ROWS = ("kid_raw", "kid_composite", "fid_composite", "p_ids", "u_ids", "perceptual_hole", "diversity_hole",
-        "psnr", "ssim", "jump", "plausible", "identity", "edit_accuracy", "seconds")  # fmt: skip
+        "psnr", "ssim", "jump", "detail", "plausible", "identity", "edit_accuracy", "seconds")  # fmt: skip
 """Figures of a comparison."""
 
 Figure = Mapping[str, Any]

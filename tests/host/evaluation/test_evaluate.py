@@ -53,7 +53,8 @@ def test_the_truth_is_perfect_and_alike(fake_backbone: Any, tmp_path: Path) -> N
     report = evaluate(Truth(), settings(), tmp_path, backbone=fake_backbone)
     value = {name: figure["value"] for name, figure in report["figures"].items()}
     assert value["psnr"] > 100 and value["ssim"] == pytest.approx(1, abs=1e-5) and value["l1"] == 0
-    assert value["jump"] == pytest.approx(1) and value["identity"] == pytest.approx(1, abs=1e-5)
+    assert value["jump"] == pytest.approx(1) and value["detail"] == pytest.approx(1)
+    assert value["identity"] == pytest.approx(1, abs=1e-5)
     for name in ("perceptual_hole", "perceptual_whole", "diversity_hole", "diversity_colour", "agreement"):
         assert value[name] == pytest.approx(0, abs=1e-6), name
     assert value["kid_raw"] == pytest.approx(value["kid_truth"], abs=1e-6)

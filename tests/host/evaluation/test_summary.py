@@ -38,6 +38,8 @@ def measured() -> dict[str, np.ndarray]:
         "edit_identity": rng.uniform(size=(COUNT, 3, 2)),
         "jump": rng.uniform(1, 2, size=(COUNT, SAMPLES)),
         "true_jump": rng.uniform(size=COUNT),
+        "detail": rng.uniform(size=(COUNT, SAMPLES)),
+        "true_detail": rng.uniform(size=COUNT),
         "psnr": rng.normal(25, 2, size=(COUNT, SAMPLES)),
         "identity": rng.uniform(size=(COUNT, SAMPLES)),
         "feat_composite": rng.normal(size=(COUNT, SAMPLES, 4)),
@@ -91,8 +93,9 @@ def test_what_an_edit_does_both_ways_does_not_cancel(measured: dict[str, np.ndar
 
 def test_means_and_groups_are_those_of_their_pictures(measured: dict[str, np.ndarray]) -> None:
     found = means(measured, measured, replicates=20)
-    jumps = [np.mean(row) for row in measured["jump"]]
-    assert found["jump"].value == pytest.approx(sum(jumps) / sum(measured["true_jump"]))
+    for name in ("jump", "detail"):
+        values = [np.mean(row) for row in measured[name]]
+        assert found[name].value == pytest.approx(sum(values) / sum(measured[f"true_{name}"]))
     low, high = (np.quantile(measured["read_true"], q, axis=0) for q in (0.01, 0.99))
     inside = [
         low[a] <= measured["read_composite"][i, k, a] <= high[a]

@@ -10,7 +10,14 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from ganinv.metrics.perceptual import feature_distance, pairwise_distance
-from ganinv.metrics.pixels import border_jump, hole_difference, visible_l1, visible_psnr, visible_ssim
+from ganinv.metrics.pixels import (
+    border_jump,
+    fine_detail,
+    hole_difference,
+    visible_l1,
+    visible_psnr,
+    visible_ssim,
+)
 
 SIDE = 20
 
@@ -77,6 +84,23 @@ def test_border_jump_is_the_mean_over_crossing_pairs(hole: Tensor) -> None:
                         )
         assert found[i].item() == pytest.approx(np.mean(jumps), rel=1e-5)
     assert border_jump(picture, torch.zeros_like(hole)).tolist() == [0, 0]
+
+
+def test_fine_detail_is_the_mean_over_pixels_whose_neighbours_are_in_the_hole(hole: Tensor) -> None:
+    picture, inside = pictures(4), hole[:, 0] > 0
+    found = fine_detail(picture, hole)
+    for i in range(2):
+        curved = []
+        for r in range(1, SIDE - 1):
+            for c in range(1, SIDE - 1):
+                around = [(r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)]
+                if all(inside[i, y, x] for y, x in [(r, c), *around]):
+                    middle = 4 * picture[i, :, r, c] - sum(picture[i, :, y, x] for y, x in around)
+                    curved.append(middle.abs().mean().item())
+        assert curved and found[i].item() == pytest.approx(np.mean(curved), rel=1e-5)
+    assert fine_detail(picture, torch.zeros_like(hole)).tolist() == [0, 0]
+    soft = torch.nn.functional.avg_pool2d(picture, 3, 1, 1, count_include_pad=False)
+    assert (fine_detail(soft, hole) < found / 2).all()
 
 
 def test_difference_of_samples_in_the_hole(hole: Tensor) -> None:
