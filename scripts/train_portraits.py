@@ -6,8 +6,8 @@
     python scripts/train_portraits.py train  --out runs/portraits --config scripts/train_portraits.yaml
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
-A generator of twice the side is grown with train_portraits_128.yaml, and train_portraits_sharp.yaml goes on
-with the bundled one (docs/results.md tells how far both are).
+train_portraits_sharp.yaml goes on with the result, to be sharp, and train_portraits_128.yaml grows one of
+twice the side (docs/results.md tells how far).
 
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
 ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry
