@@ -66,9 +66,7 @@ def fine_detail(picture: Tensor, hole: Tensor) -> Tensor:
     """
 
     def neighbours(x: Tensor) -> Tensor:
-        return torch.stack(
-            [x[..., :-2, 1:-1], x[..., 2:, 1:-1], x[..., 1:-1, :-2], x[..., 1:-1, 2:]]
-        )  # fmt: skip
+        return torch.stack([x[..., :-2, 1:-1], x[..., 2:, 1:-1], x[..., 1:-1, :-2], x[..., 1:-1, 2:]])
 
     inside = hole[..., 1:-1, 1:-1] * neighbours(hole).prod(0)
     curved = (4 * picture[..., 1:-1, 1:-1] - neighbours(picture).sum(0)).abs().mean(1, keepdim=True)

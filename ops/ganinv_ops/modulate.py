@@ -96,12 +96,12 @@ def _layer(
 
     Without gradients Winograd's kernels take x as it is; a doubling layer leaves its filter to the epilogue.
     """
-    rest = padding_after(weight, f, up, pads)  # of the filter
     doubles = up > 1 and f is not None and down == 1 and weight.shape[2:] != (1, 1)
     fits = (doubles or up == down == 1) and winograd.fits(x, weight, up=up, padding=pads, impl=impl)
     fused = fits and not winograd.tracked(x, weight, scale, after["factor"], after["noise"], after["bias"])
     if fused and not doubles:
         return winograd.winograd_conv2d(x, weight, scale, padding=pads[0], flip_weight=flip, **after)
+    zeros = 0  # rows and columns of padding that the convolution has put at its result's end
     if fused:
         x = winograd.winograd_up(x, weight, scale, flip_weight=flip)
     elif weight.shape[2:] == (1, 1) and weight.shape[0] <= 4 and (up, down, *pads) == (1, 1, 0, 0, 0, 0):
@@ -111,8 +111,7 @@ def _layer(
     ):
         x = x * scale.to(x.dtype)[:, :, None, None]
         if doubles:
-            x = matrix_unit.doubled(x, weight, flip)
-            rest = add_padding(rest, (0, -1, 0, -1))  # of its zeros, one row and column are there
+            x, zeros = matrix_unit.doubled(x, weight, flip), 1
         else:
             x = matrix_unit.conv2d(x, weight, pads[0], flip)
     else:
@@ -124,6 +123,7 @@ def _layer(
             x = conv2d_resample(x, w, f, up=up, down=down, padding=pads, flip_weight=flip, impl=impl)
     if not doubles:
         return epilogue(x, impl=impl, **after)
+    rest = add_padding(padding_after(weight, f, up, pads), (0, -zeros, 0, -zeros))
     return epilogue(x, f, padding=rest, filter_gain=up**2, impl=impl, **after)
 
 
