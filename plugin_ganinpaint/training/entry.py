@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
+    from ..weights import TrainedNetworks
     from .best import Best
     from .loop import OnSave, StageRun
 
@@ -133,7 +134,10 @@ def fit(
         ) from error
     asked = config.network.encoder_from
     start = None if asked is None else method.encoder_start(find_start(asked, backbone))
-    networks = _networks(method, config, backbone, start)
+    begun = None if config.start_from is None else _find_trained(config.start_from, backbone)
+    networks = _networks(method, config, backbone, start, begun)
+    if begun is not None and begun.config.skip != networks.skip:
+        begun = replace(begun, skip=None)  # stage 2 begins with a fresh one of the shape asked for
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_reals(config.data.real_images, backbone, config.content)
     fabric = make_fabric(config)
@@ -165,7 +169,7 @@ def fit(
         if resume and state_path(out, number).is_file():
             run.resume()
         else:
-            _begin(run, start)
+            _begin(run, start, begun)
         before = run.over(minutes)
         if before and number != stages[-1]:  # its weight file may be of the next stage by now
             ending = run.ending(before)
@@ -179,10 +183,20 @@ def fit(
     return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
 
 
+def _find_trained(name: str, backbone: Backbone) -> TrainedNetworks:
+    from ..weights import find_weights, load_networks
+
+    return load_networks(find_weights(backbone, name), backbone)
+
+
 def _networks(
-    method: Trainable, config: TrainConfig, backbone: Backbone, start: EncoderStart | None
+    method: Trainable,
+    config: TrainConfig,
+    backbone: Backbone,
+    start: EncoderStart | None,
+    begun: TrainedNetworks | None,
 ) -> NetworkConfig:
-    """Sizes of the networks that are asked for."""
+    """Sizes of the networks that are asked for; without a preset, those of the weights to start from."""
     asked = config.network
     sizes = NetworkConfig.for_backbone(
         backbone,
@@ -192,6 +206,11 @@ def _networks(
         encoder=None if start is None else start.options,
         content=config.content,
     )
+    if begun is not None and asked.preset is None:
+        known = begun.config
+        sizes = replace(sizes, encoder=known.encoder, mixing=replace(known.mixing, gate=asked.gate))
+        if asked.skip_resolutions is None:
+            sizes = replace(sizes, skip=known.skip, feature_channels=known.feature_channels)
     if method.codes is None:
         return sizes
     return replace(sizes, encoder=replace(sizes.encoder, codes=method.codes))
@@ -280,11 +299,11 @@ def new_discriminator(backbone: Backbone, seed: int) -> Discriminator:
     return found
 
 
-def _begin(run: StageRun, start: EncoderStart | None) -> None:
+def _begin(run: StageRun, start: EncoderStart | None, begun: TrainedNetworks | None) -> None:
     """Starting weights: those that the configuration names; in stage 2 the averaged ones of stage 1, if there
     are such, with the skip encoder of those named.
     """
-    named = {} if run.config.start_from is None else _named_weights(run, run.config.start_from)
+    named = {} if begun is None else _weights_for(run, begun)
     if run.stage == 2 and (not named or state_path(run.out, 1).is_file()):
         before = load_state(state_path(run.out, 1), stage=1)
         run.check_origin(before, state_path(run.out, 1))
@@ -296,12 +315,9 @@ def _begin(run: StageRun, start: EncoderStart | None) -> None:
             start.fill(networks.get_submodule("encoder"))  # type: ignore[arg-type]
 
 
-def _named_weights(run: StageRun, name: str) -> dict[str, Tensor]:
+def _weights_for(run: StageRun, begun: TrainedNetworks) -> dict[str, Tensor]:
     """The networks of a weight file, the skip encoder (if it has one) in stage 2 only."""
-    from ..weights import find_weights, load_networks
-
-    found = load_networks(find_weights(run.backbone, name), run.backbone)
-    parts = {"encoder": found.encoder, "mixing": found.mixing, "skip": found.skip if run.stage == 2 else None}
+    parts = {"encoder": begun.encoder, "mixing": begun.mixing, "skip": begun.skip if run.stage == 2 else None}
     return {
         f"{part}.{key}": value
         for part, network in parts.items()

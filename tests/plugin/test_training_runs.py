@@ -13,6 +13,7 @@ import torch
 
 from ganinv.errors import CheckpointError, ConfigError, UsageError
 from ganinv.parts import Backbone, Discriminator, load_config, read_checkpoint
+from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.training import entry, settings
 from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.reals import Reals
@@ -98,6 +99,26 @@ def test_stage_two_after_stage_one_takes_the_skip_encoder_of_the_named_weights(
         if not key.startswith("skip.") or key in learn:  # its statistics move
             assert torch.allclose(value.float(), of[key].float(), atol=1e-6), key
     assert any(not torch.allclose(one[key], named[key], atol=1e-6) for key in one)
+
+
+def test_networks_are_of_the_size_of_the_weights_to_start_from(
+    short: Make, backbone: Backbone, discriminator: Discriminator, tmp_path: Path
+) -> None:
+    """Skip encoders that are asked for are fresh ones, of the backbone's own size."""
+    small = settings.NetworkSettings(preset="small")
+    config = replace(short(), network=small, stage2=replace(short().stage2, images=4))
+    entry.fit(config, backbone, discriminator, tmp_path / "a")
+    start = tmp_path / "a" / DIVERSE_INPAINT.result
+    before = load_networks(start, backbone).config
+    own = NetworkConfig.for_backbone(backbone)
+    assert (before.encoder, before.mixing, before.skip) != (own.encoder, own.mixing, own.skip)
+    for resolutions, skip in ((None, before.skip), ((8,), own.skip)):
+        network = settings.NetworkSettings(skip_resolutions=resolutions)
+        again = replace(config, start_from=str(start), network=network)
+        out = tmp_path / f"b{resolutions}"
+        entry.fit(again, backbone, discriminator, out, stage="2")
+        found = load_networks(out / DIVERSE_INPAINT.result, backbone).config
+        assert (found.encoder, found.mixing, found.skip) == (before.encoder, before.mixing, skip)
 
 
 def test_nothing_to_resume(
