@@ -7,12 +7,14 @@ that every layer learns at the same speed.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.conv import conv2d_resample
+from ganinv_ops.epilogue import epilogue
 
 
 def normalize_second_moment(x: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -61,6 +63,7 @@ class EqualConv2d(nn.Module):
     activation.
 
     Args:
+        activation: "linear" or "lrelu".
         up, down: 1, or 2 to double or halve the size with the FIR filter `[1, 3, 3, 1]`.
         gain: multiplies activation gain and clamp (residual branches use sqrt(0.5)).
         clamp: largest magnitude after the activation; None = no limit.
@@ -75,14 +78,15 @@ class EqualConv2d(nn.Module):
         kernel_size: int,
         *,
         bias: bool = True,
-        activation: str = "linear",
+        activation: Literal["linear", "lrelu"] = "linear",
         up: int = 1,
         down: int = 1,
         gain: float = 1.0,
         clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.activation, self.up, self.down, self.padding = activation, up, down, kernel_size // 2
+        self.slope = 0.2 if activation == "lrelu" else 1.0
+        self.up, self.down, self.padding = up, down, kernel_size // 2
         self.gain = gain * (math.sqrt(2) if activation == "lrelu" else 1.0)
         self.clamp = None if clamp is None else clamp * gain
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
@@ -103,7 +107,7 @@ class EqualConv2d(nn.Module):
             flip_weight=self.up == 1,  # StyleGAN2 correlates, but convolves when it doubles the size
         )
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return bias_act(x, bias, act=self.activation, gain=self.gain, clamp=self.clamp)
+        return epilogue(x, bias=bias, slope=self.slope, gain=self.gain, clamp=self.clamp)
 
 
 def fir_filter() -> Tensor:

@@ -30,6 +30,7 @@ OPS = {
     "cpu": (
         "bias_act",
         "epilogue",
+        "epilogue_grad",
         "filtered_lrelu",
         "upfirdn2d",
         "winograd",

@@ -103,6 +103,10 @@ _LIBRARY.define(
     "epilogue(Tensor x, Tensor? f, SymInt[] padding, float filter_gain, Tensor? factor, Tensor? noise, "
     "Tensor? bias, float slope, float gain, float clamp) -> Tensor"
 )
+_LIBRARY.define(
+    "epilogue_grad(Tensor dy, Tensor y, Tensor? factor, Tensor? noise, float slope, float gain, float clamp, "
+    "bool for_noise) -> (Tensor, Tensor, Tensor, Tensor)"
+)
 
 
 def _kernel(x: Tensor, f: Tensor | None, padding: Sequence[int], *rest: Any) -> Tensor:
@@ -130,9 +134,52 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(None if factor is None else x, f, factor, noise, bias, output)
 
 
+Gradients = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+"""To the filtered picture, the factor, the noise [N, 1, H, W] and the bias; these three only where wanted."""
+
+
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    """In differentiable steps, so that second gradients follow; the activation itself has none."""
+    once = None
+    if type(dy) is Tensor and not torch.is_grad_enabled():  # no tracer's, and no second gradient is wanted
+        once = _in_one_pass(ctx, dy)
+    d_x, *others = once or _in_steps(ctx, dy)
+    _, f, factor, noise, bias, _ = ctx.saved_tensors
+    if f is not None:
+        left, _, top, _ = ctx.padding
+        fh, fw = filter_size(f)
+        after = ctx.size[1] - dy.shape[3] + left, ctx.size[0] - dy.shape[2] + top
+        d_x = _filter(d_x, f, (fw - left - 1, after[0], fh - top - 1, after[1]), ctx.filter_gain, True)
+    d_factor, d_noise, d_bias = (
+        None if found is None else found.sum_to_size(part.shape).to(part.dtype)
+        for found, part in zip(others, (factor, noise, bias), strict=True)
+    )
+    return d_x, None, None, None, d_factor, d_noise, d_bias, None, None, None
+
+
+def _in_one_pass(ctx: Any, dy: Tensor) -> Gradients | None:
+    """By the native kernel, from the result alone: it tells what the factor was multiplied with, unless that
+    is 0. None where this is not possible.
+    """
     x, f, factor, noise, bias, y = ctx.saved_tensors
+    _, _, _, _, for_factor, for_noise, for_bias, *_ = ctx.needs_input_grad
+    native = kernel("epilogue_grad", dy)
+    if native is None or not ctx.gain > 0:
+        return None
+    if for_factor and f is noise is bias is None and ctx.slope == 1 and ctx.clamp < 0:  # x times the factor
+        d_x, _, products, _ = native(dy, x, factor, None, 1.0, ctx.gain, -1.0, False)
+        return d_x, products * ctx.gain, None, None
+    if for_factor and not bool(factor.all()):
+        return None
+    d_x, sums, products, d_noise = native(dy, y, factor, noise, ctx.slope, ctx.gain, ctx.clamp, for_noise)
+    d_factor = None
+    if for_factor:
+        d_factor = (products if bias is None else products - sums * bias) / factor
+    return d_x, d_factor, d_noise if for_noise else None, sums.sum(0) if for_bias else None
+
+
+def _in_steps(ctx: Any, dy: Tensor) -> Gradients:
+    """In differentiable steps, so that second gradients follow; the activation itself has none."""
+    x, f, factor, _, _, y = ctx.saved_tensors
     _, _, _, _, for_factor, for_noise, for_bias, *_ = ctx.needs_input_grad
     if ctx.clamp >= 0:
         dy = torch.where(y.abs() < ctx.clamp, dy, 0.0)
@@ -140,19 +187,13 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         dz = dy * ctx.gain
     else:  # leaky ReLU and gain keep the sign, so the result tells its own slope
         dz = torch.ops.ganinv_ops.bias_act_grad(dy, y, None, 1, LRELU, ctx.slope, ctx.gain, -1.0)
-    d_bias = dz.sum((0, 2, 3)).to(bias.dtype) if for_bias else None
-    d_noise = dz.sum(1, keepdim=True).sum_to_size(noise.shape).to(noise.dtype) if for_noise else None
     d_factor = None
     if for_factor:
         filtered = x if f is None else _filter(x, f, ctx.padding, ctx.filter_gain, False)
-        d_factor = (dz * filtered).sum((2, 3)).to(factor.dtype)
+        d_factor = (dz * filtered).sum((2, 3))
     d_x = dz if factor is None else dz * factor.to(dz.dtype)[:, :, None, None]
-    if f is not None:
-        left, _, top, _ = ctx.padding
-        fh, fw = filter_size(f)
-        after = ctx.size[1] - dy.shape[3] + left, ctx.size[0] - dy.shape[2] + top
-        d_x = _filter(d_x, f, (fw - left - 1, after[0], fh - top - 1, after[1]), ctx.filter_gain, True)
-    return d_x, None, None, None, d_factor, d_noise, d_bias, None, None, None
+    d_noise = dz.sum(1, keepdim=True) if for_noise else None
+    return d_x, d_factor, d_noise, dz.sum((0, 2, 3)) if for_bias else None
 
 
 def _filter(x: Tensor, f: Tensor, padding: Sequence[int], gain: float, flip: bool) -> Tensor:

@@ -109,14 +109,14 @@ def _layer(
     elif (doubles or up == 1) and matrix_unit.fits(
         x, weight, scale, up=up, down=down, padding=pads, impl=impl
     ):
-        x = x * scale.to(x.dtype)[:, :, None, None]
+        x = _scaled(x, scale, impl)
         if doubles:
             x, zeros = matrix_unit.doubled(x, weight, flip), 1
         else:
             x = matrix_unit.conv2d(x, weight, pads[0], flip)
     else:
         w = weight.to(x.dtype) if fits else _in_order(weight, x, up)
-        x = x * scale.to(x.dtype)[:, :, None, None]
+        x = _scaled(x, scale, impl)
         if doubles:
             x = upsampling_conv2d(x, w, up=up, flip_weight=flip, impl=impl)
         else:
@@ -125,6 +125,13 @@ def _layer(
         return epilogue(x, impl=impl, **after)
     rest = add_padding(padding_after(weight, f, up, pads), (0, -zeros, 0, -zeros))
     return epilogue(x, f, padding=rest, filter_gain=up**2, impl=impl, **after)
+
+
+def _scaled(x: Tensor, scale: Tensor, impl: Impl) -> Tensor:
+    """x * scale; where gradients follow, by the operator whose own take one pass for both."""
+    if winograd.tracked(x, scale):
+        return epilogue(x, factor=scale, slope=1, impl=impl)
+    return x * scale.to(x.dtype)[:, :, None, None]
 
 
 def _in_order(weight: Tensor, x: Tensor, up: int) -> Tensor:

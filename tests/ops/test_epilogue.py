@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from ganinv_ops.bias_act import bias_act
-from ganinv_ops.dispatch import NativeOpError
+from ganinv_ops.dispatch import NativeOpError, relative_error
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filters import setup_filter
 from ganinv_ops.upfirdn2d import upfirdn2d
@@ -127,6 +128,67 @@ def test_registration_is_sound(name: str) -> None:
     )
     kinds = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static")
     torch.library.opcheck(torch.ops.ganinv_ops.epilogue.default, arguments, test_utils=kinds)
+
+
+def backward(name: str, dtype: torch.dtype, absent: Collection[str], steps: bool) -> list[Tensor]:
+    """Gradients of the native kernel, by the kernel of one pass or in steps."""
+    x, *others = parts(name, dtype, (3, 40, 9, 7))
+    given = {k: v for k, v in zip(("factor", "noise", "bias"), others, strict=True) if k not in absent}
+    leaves = [t.requires_grad_() for t in (x, *given.values())]
+    y = epilogue(x, **SETTINGS[name], **given, impl="native")
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    return [g.detach() for g in torch.autograd.grad(y, leaves, dy, create_graph=steps)]
+
+
+@NAMES
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("absent", [(), ("noise",), ("factor",), ("noise", "bias")])
+def test_gradients_of_one_pass_are_those_of_the_steps(
+    name: str, dtype: torch.dtype, absent: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = backward(name, dtype, absent, steps=True)
+    monkeypatch.setattr("ganinv_ops.epilogue._in_steps", None)
+    for found, wanted in zip(backward(name, dtype, absent, steps=False), expected, strict=True):
+        assert found.shape == wanted.shape and found.dtype == wanted.dtype
+        assert relative_error(found, wanted) < 10 * TOLERANCE[dtype]
+
+
+def test_gradient_to_a_scale_alone_reads_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the result is x times a factor, one that is 0 is no obstacle."""
+    monkeypatch.setattr("ganinv_ops.epilogue._in_steps", None)
+    x, factor, _, _ = parts("layer")
+    factor[0, 1] = 0
+    leaves = [x.requires_grad_(), factor.requires_grad_()]
+    y = epilogue(x, factor=factor, slope=1, gain=1.5, impl="native")
+    found = torch.autograd.grad(y, leaves, y.detach().cos())
+    plain = 1.5 * x * factor[:, :, None, None]
+    for a, b in zip(found, torch.autograd.grad(plain, leaves, y.detach().cos()), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_factor_of_zero_goes_by_steps() -> None:
+    """The result does not tell what it was multiplied with."""
+    x, factor, noise, bias = parts("doubling layer")
+    factor[1, 2] = 0
+    factor.requires_grad_()
+    given = {"factor": factor, "noise": noise, "bias": bias, **SETTINGS["doubling layer"]}
+    found, expected = (
+        torch.autograd.grad(epilogue(x, **given, impl=impl).sum(), factor)[0] for impl in ("native", "ref")
+    )
+    assert expected[1, 2] != 0
+    torch.testing.assert_close(found, expected)
+
+
+def test_one_pass_gives_the_same_bits_with_any_number_of_threads() -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(backward("layer", torch.float32, (), steps=False))
+    finally:
+        torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
 def test_plain_layout_goes_by_steps() -> None:
