@@ -15,11 +15,27 @@ def take_over(new: torch.nn.Module, old: torch.nn.Module) -> None:
     )
 
 
+def widen(new: torch.nn.Module, old: torch.nn.Module) -> None:
+    """As `take_over`, where `new` may have more channels: those begin at random, and nothing listens to them
+    yet, so that it draws what `old` does.
+    """
+    mine = new.state_dict()
+    for name, value in old.state_dict().items():
+        if name not in mine or mine[name].ndim != value.ndim:
+            continue
+        given = mine[name]
+        if value.ndim == 4:  # a convolution's weight, whose gain is by the channels that it reads
+            outputs, inputs = value.shape[:2]
+            given[:outputs] = 0
+            value = value * (given.shape[1] / inputs) ** 0.5
+        given[tuple(map(slice, value.shape))] = value
+
+
 def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
     """Take over `old`; the new blocks' RGB outputs start near 0, so that the picture is at first about the
     old one enlarged.
     """
-    take_over(new, old)
+    widen(new, old)
     for side in set(new.config.sides) - set(old.config.sides):
         new.synthesis.block(side).torgb.weight.data *= 0.05
 

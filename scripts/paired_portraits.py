@@ -111,13 +111,28 @@ class AttributeNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths)
         self.hidden = nn.Linear(widths[-1] * (side // 2 ** len(widths)) ** 2, 256)
         self.out = nn.Linear(256, attributes)
+        self.side, self.narrow = side, False
+        """The pictures' side, and whether the layers run in bfloat16."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x, outputs = F.leaky_relu(self.first(images), 0.1), []
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.leaky_relu(norm(convolution(x)), 0.1)
-            outputs.append(x)
-        return [*outputs, self.out(F.leaky_relu(self.hidden(x.flatten(1)), 0.1))]
+        images = F.avg_pool2d(images, images.shape[-1] // self.side)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.narrow):
+            x, outputs = F.leaky_relu(self.first(images), 0.1), []
+            for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+                x = F.leaky_relu(norm(convolution(x)), 0.1)
+                outputs.append(x)
+            return [*outputs, self.out(F.leaky_relu(self.hidden(x.flatten(1)), 0.1)).float()]
+
+
+def read_attribute_network(path: Path, attributes: int) -> AttributeNetwork:
+    """The network of `train_attributes`, for pictures of its side or larger ones; it learns no more."""
+    tensors = torch.load(path, weights_only=True)
+    norms = [key for key in tensors if key.startswith("norms.") and key.endswith("weight")]
+    channels = tensors[norms[-1]].shape[0]
+    side = round((tensors["hidden.weight"].shape[1] / channels) ** 0.5) * 2 ** len(norms)
+    network = AttributeNetwork(attributes, side).requires_grad_(False)
+    network.load_state_dict(tensors)
+    return network
 
 
 def feature_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -24,14 +24,17 @@ class Critic(nn.Module):
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, layer.out_channels) for layer in self.convolutions)
         self.out = nn.Linear(widths[-1] * (side // 2 ** len(widths)) ** 2, 1)
+        self.narrow = False
+        """Whether its layers run in bfloat16."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Its layers' outputs, the logits [N, 1] last, of pictures [N, 3, side, side] in [-1, 1]."""
-        x, outputs = F.leaky_relu(self.first(images), 0.2), []
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.leaky_relu(norm(convolution(F.avg_pool2d(x, 2))), 0.2)
-            outputs.append(x)
-        return [*outputs, self.out(x.flatten(1))]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.narrow):
+            x, outputs = F.leaky_relu(self.first(images), 0.2), []
+            for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+                x = F.leaky_relu(norm(convolution(F.avg_pool2d(x, 2))), 0.2)
+                outputs.append(x)
+            return [*outputs, self.out(x.flatten(1)).float()]
 
 
 class Verdict(NamedTuple):

@@ -21,8 +21,6 @@ class Phase:
     """Weight of the distance between D's features of G(z) and of the render of z."""
     attributes: float = 0.0
     """Weight of the distance between what the attribute network sees in G(z) and in the render of z."""
-    smaller: float = 0.0
-    """Weight of the L1 distance to what the generator that was grown draws, both pooled to half its side."""
     critic: float = 0.0
     """Weight of the adversarial loss of the plainer discriminator (portraits_critic.py)."""
     critic_features: float = 0.0
@@ -31,6 +29,11 @@ class Phase:
     """Weight of the L1 distance to the render of z, both pooled to 32 px: what is where, not how sharp. It
     counts more what the two of a pair differ in."""
     pixels: float = 1.0
+    """Weight of the regression on the render of z, pixel by pixel."""
+    sharpen_kimg: float = 0.0
+    """Thousands of pictures over which the renders get sharp, from those of half the side: what a new block is to
+    draw comes by and by.
+    """
     lr: float = 2e-3
     lr_end: float | None = None
     """Where the learning rate falls to, along half a cosine; None = it stays."""
@@ -69,6 +72,8 @@ class Config:
     """Steps that the critic learns before the generator listens to it."""
     noise: bool = True
     """Whether the generator has noise, which passes for strands of hair: what is under it stays soft."""
+    narrow: bool = False
+    """Convolutions in bfloat16, which is quicker where the processor has instructions for it."""
     r1_gamma: float = 0.5
     r1_every: int = 16
     ema_kimg: float = 3.0

@@ -34,6 +34,7 @@ from paired_portraits import (
     changed_weight,
     face_weight,
     feature_distance,
+    read_attribute_network,
     regression,
     render,
     train_attributes,
@@ -74,20 +75,20 @@ class Trainer:
         self.phase, self.seen, self.steps, self.in_phase = 0, 0, 0, 0
         self.seer: AttributeNetwork | None = None
         if any(phase.attributes for phase in config.phases):
-            self.seer = AttributeNetwork(self.pairs.normals.shape[1], self.pairs.images.shape[-1])
-            self.seer.requires_grad_(False)
-            self.seer.load_state_dict(torch.load(out / "attributes.pt", weights_only=True))
+            self.seer = read_attribute_network(out / "attributes.pt", self.pairs.normals.shape[1])
+            self.seer.narrow = config.narrow
         self.critic: CriticTrainer | None = None
         if any(phase.critic for phase in config.phases):
             self.critic = CriticTrainer(config.phases[-1].side, config.critic_lr, config.critic_r1_gamma)
-        self.smaller = None if config.start is None else load_backbone(config.start)
+            self.critic.critic.narrow = config.narrow
         self.build(config.phases[0])
 
     def build(self, phase: Phase) -> None:
         """Networks of the phase's size; grown from the present ones where the size changed."""
         before = getattr(self, "g", None), getattr(self, "ema", None), getattr(self, "d", None)
         if before[0] is None and self.config.start is not None:
-            before = self.smaller, self.smaller, discriminator_of(self.config.start)
+            small = load_backbone(self.config.start)
+            before = small, small, discriminator_of(self.config.start)
         if not hasattr(self, "g") or self.g.resolution != phase.side:
             self.g, self.d = networks(self.config, phase.side)
             self.ema = copy.deepcopy(self.g)
@@ -98,12 +99,13 @@ class Trainer:
                 grow(self.g, before[0])
                 grow(self.ema, before[1])
                 take_over(self.d, before[2])
+        self.g.compute_dtype = self.d.compute_dtype = torch.bfloat16 if self.config.narrow else torch.float32
         self.silence()
         freeze_below(self.g, self.config.frozen_below)
         parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
         learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
         groups = [{"params": part, "factor": factor} for part, factor in learning if part]
-        beta1 = 0.0 if phase.adversarial else 0.5 if phase.critic else 0.9
+        beta1 = 0.5 if phase.critic else 0.0 if phase.adversarial else 0.9
         self.opt_g = torch.optim.Adam(groups, phase.lr, betas=(beta1, 0.99))
         self.opt_d = torch.optim.Adam(self.d.parameters(), lr=phase.lr, betas=(0.0, 0.99))
         self.weight = face_weight(phase.side)
@@ -118,10 +120,10 @@ class Trainer:
     def step(self) -> dict[str, float]:
         phase = self.config.phases[self.phase]
         real, z = self.pairs.batch(phase.batch, phase.side, self.generator)
-        real = real.contiguous(memory_format=torch.channels_last)
+        real = self.sharpened(phase, real).contiguous(memory_format=torch.channels_last)
         fake = self.g(z, noise="random" if self.config.noise else "none")
         self.set_rates(phase)
-        terms = self.paired_terms(phase, fake, real, z)
+        terms = self.paired_terms(phase, fake, real)
         penalise = self.steps % self.config.r1_every == 0
         if phase.adversarial:
             reals = self.d.features(
@@ -158,9 +160,14 @@ class Trainer:
         self.steps += 1
         return report
 
-    def paired_terms(
-        self, phase: Phase, fake: Tensor, real: Tensor, z: Tensor
-    ) -> dict[str, tuple[float, Tensor]]:
+    def sharpened(self, phase: Phase, real: Tensor) -> Tensor:
+        """Renders as sharp as they are by now, see `Phase.sharpen_kimg`."""
+        if self.in_phase >= phase.sharpen_kimg * 1000:
+            return real
+        soft = F.interpolate(F.avg_pool2d(real, 2), scale_factor=2, mode="bilinear")
+        return soft.lerp(real, self.in_phase / (phase.sharpen_kimg * 1000))
+
+    def paired_terms(self, phase: Phase, fake: Tensor, real: Tensor) -> dict[str, tuple[float, Tensor]]:
         """Weights and values of the losses that compare G(z) with the render of z."""
         terms: dict[str, tuple[float, Tensor]] = {}
         if phase.pixels:
@@ -169,22 +176,12 @@ class Trainer:
             distance = F.adaptive_avg_pool2d(fake - real, 32).abs()
             weight = (self.weight + changed_weight(real)) / 2
             terms["coarse"] = phase.coarse, (distance * F.adaptive_avg_pool2d(weight, 32)).mean()
-        if phase.smaller:
-            terms["smaller"] = phase.smaller, self.from_smaller(fake, z)
         if phase.attributes:
             assert self.seer is not None
             with torch.no_grad():
                 seen = self.seer(real)
             terms["attributes"] = phase.attributes, feature_distance(self.seer(fake), seen)
         return terms
-
-    def from_smaller(self, fake: Tensor, z: Tensor) -> Tensor:
-        """How far pictures are from those of the smaller generator, where these are trusted."""
-        assert self.smaller is not None
-        side = self.smaller.resolution // 2
-        with torch.no_grad():
-            wanted = F.adaptive_avg_pool2d(self.smaller.synthesize(self.smaller.map(z)).images, side)
-        return (F.adaptive_avg_pool2d(fake, side) - wanted).abs().mean()
 
     def set_rates(self, phase: Phase) -> None:
         """Learning rates from the configuration, which a restart may have changed."""

@@ -96,6 +96,40 @@ def test_a_grown_generator_draws_the_same_portrait(large: Path) -> None:
     assert (halved - before.images).abs().mean() < 0.1
 
 
+def test_a_wider_generator_draws_the_same_picture() -> None:
+    from grown_portraits import grow
+
+    from ganinv.backbones.loading import load_backbone
+    from ganinv.backbones.stylegan2 import StyleGAN2Generator
+
+    small = load_backbone("portraits-64")
+    assert isinstance(small, StyleGAN2Generator)
+    wide = StyleGAN2Generator(dataclasses.replace(small.config, channel_base=2 * small.config.channel_base))
+    grow(wide, small)
+    assert wide.synthesis.block(64).torgb.weight.shape[1] == 64
+    z = torch.randn(2, 128, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(wide(z, noise="none"), small(z, noise="none"), rtol=1e-4, atol=1e-4)
+
+
+def test_networks_of_losses_may_be_narrow_and_see_larger_pictures(tmp_path: Path) -> None:
+    from paired_portraits import AttributeNetwork, read_attribute_network
+    from portraits_critic import Critic
+
+    torch.manual_seed(0)
+    trained, critic, x = AttributeNetwork(57, 64), Critic(128), torch.rand(2, 3, 128, 128) * 2 - 1
+    torch.save(trained.state_dict(), tmp_path / "attributes.pt")
+    seer = read_attribute_network(tmp_path / "attributes.pt", 57)
+    assert seer.side == 64 and not any(p.requires_grad for p in seer.parameters())
+    torch.testing.assert_close(seer(x)[-1], trained(torch.nn.functional.avg_pool2d(x, 2))[-1])
+    for network in (seer, critic):
+        exact = network(x)
+        network.narrow = True
+        for found, expected in zip(network(x), exact, strict=True):
+            error = (found - expected).abs().mean() / expected.abs().mean()
+            assert 0 < error < 0.05
+        assert found.dtype == torch.float32 and exact[0].dtype == torch.float32
+
+
 def test_what_is_frozen_stands_still(tmp_path: Path) -> None:
     from paired_portraits import render
     from train_portraits import Config, Phase, Trainer
@@ -118,8 +152,9 @@ def test_a_generator_learns_on_at_its_own_side(tmp_path: Path) -> None:
 
     render(tmp_path, 8, 64, seed=3, shard=8)
     phase = Phase(64, kimg=1, adversarial=0.1, coarse=1.0, pixels=0.0, lr=1e-3, batch=4)
-    config = Config(start="portraits-64", frozen_below=4, d_lr=2.5, phases=(phase,))
+    config = Config(start="portraits-64", frozen_below=4, d_lr=2.5, narrow=True, phases=(phase,))
     trainer = Trainer(config, tmp_path)
+    assert trainer.g.compute_dtype == trainer.d.compute_dtype == torch.bfloat16
     before = {name: p.clone() for name, p in trainer.g.named_parameters()}
     for name, p in load_backbone("portraits-64").named_parameters():
         assert torch.equal(p, before[name])
