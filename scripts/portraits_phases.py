@@ -31,8 +31,8 @@ class Phase:
     pixels: float = 1.0
     """Weight of the regression on the render of z, pixel by pixel."""
     sharpen_kimg: float = 0.0
-    """Thousands of pictures over which the renders get sharp, from those of half the side: what a new block is to
-    draw comes by and by.
+    """Thousands of pictures over which the renders get sharp, from those of half the side: what a new block
+    is to draw comes by and by.
     """
     lr: float = 2e-3
     lr_end: float | None = None
