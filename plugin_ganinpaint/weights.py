@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganinv.parts import (
     Backbone,
@@ -59,6 +59,21 @@ class TrainedNetworks:
     provenance: Mapping[str, Any]
     """How the weights were made, as the training wrote it."""
 
+    def tensors(self, *, with_skip: bool) -> dict[str, Tensor]:
+        """Under their names in a weight file, with those of the skip encoder or without."""
+        return named_tensors(self.encoder, self.mixing, self.skip if with_skip else None)
+
+
+def named_tensors(encoder: nn.Module, mixing: nn.Module, skip: nn.Module | None) -> dict[str, Tensor]:
+    """The networks' tensors under their names in a weight file."""
+    parts = {"encoder": encoder, "mixing": mixing, "skip": skip}
+    return {
+        f"{part}.{key}": value
+        for part, module in parts.items()
+        if module is not None
+        for key, value in module.state_dict().items()
+    }
+
 
 def save_networks(
     path: str | Path,
@@ -76,13 +91,7 @@ def save_networks(
     Raises:
         OutputError: the file cannot be written.
     """
-    parts = {"encoder": networks.encoder, "mixing": networks.mixing, "skip": networks.skip}
-    tensors = {
-        f"{part}.{key}": value
-        for part, module in parts.items()
-        if module is not None
-        for key, value in module.state_dict().items()
-    }
+    tensors = named_tensors(networks.encoder, networks.mixing, networks.skip)
     config = {
         "networks": networks.config.to_json(),
         "backbone": backbone_record(backbone),

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", default="portraits-64", help="diverse-inpaint weights of the smaller one"
     )
+    parser.add_argument("--directions", default="portraits-64", help="directions of the smaller one")
     parser.add_argument("--to", type=Path, required=True, help="folder for both files")
     args = parser.parse_args()
     small, large = load_backbone(args.small), load_backbone(args.large)
@@ -47,7 +48,7 @@ def main() -> None:
     grow_weights(
         find_model(args.weights, KIND), small, large, args.to / f"{large.name}-diverse-inpaint.safetensors"
     )
-    directions = read_directions(find_model(args.small, "directions"))
+    directions = read_directions(find_model(args.directions, "directions"))
     write_directions(
         args.to / f"{large.name}-directions.safetensors",
         [with_rows(edit, large) for edit in directions.values() if isinstance(edit, Direction)],
@@ -56,15 +57,19 @@ def main() -> None:
 
 
 def grow_weights(path: Path, small: Backbone, large: Backbone, to: Path) -> None:
-    """diverse-inpaint weights of one generator, for the other."""
+    """diverse-inpaint weights of one generator, for the other; without the skip encoder where the other's
+    features are wider than those it was made for: stage 2 then begins with a fresh one.
+    """
     found, extra = read_checkpoint(path, kind=KIND), large.num_ws - small.num_ws
     networks = dict(found.config["networks"], resolution=large.resolution, num_ws=large.num_ws)
+    channels = {side: large.feature_channels[int(side)] for side in networks["feature_channels"]}
+    fits = channels == networks["feature_channels"]
     fine = max(key.split(".")[3] for key in found.tensors if key.startswith("encoder.body.styles."))
     tensors = {}
     for key, tensor in found.tensors.items():
-        if key.startswith(
-            f"encoder.body.styles.{fine}."
-        ):  # the heads of the last styles, one after the other
+        if key.startswith("skip.") and not fits:
+            continue
+        if key.startswith(f"encoder.body.styles.{fine}."):  # the heads of the last styles, in a row
             tensor = repeated(tensor, len(style_groups(small.num_ws)[2]), extra)
         elif key.startswith("mixing.") and key not in ("mixing.w_avg", "mixing.basis"):
             tensor = repeated(tensor, small.num_ws, extra)
@@ -74,7 +79,12 @@ def grow_weights(path: Path, small: Backbone, large: Backbone, to: Path) -> None
         tensors,
         kind=found.kind,
         family=found.family,
-        config={**found.config, "networks": networks, "backbone": backbone_record(large)},
+        config={
+            **found.config,
+            "networks": dict(networks, feature_channels=channels),
+            "backbone": backbone_record(large),
+            "stage": found.config["stage"] if fits else 1,
+        },
         provenance={"script": "scripts/grow_weights.py", "from": found.provenance},
     )
 

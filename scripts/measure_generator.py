@@ -17,7 +17,7 @@ import torch
 
 from ganinv.api import load_backbone
 from ganinv.metrics.distribution import kid
-from ganinv.metrics.features import judge_features
+from ganinv.metrics.features import judge_features, to_side
 from ganinv.metrics.judge import load_judge
 from ganinv.metrics.pixels import fine_detail
 from ganinv.metrics.readings import r2_and_auc
@@ -50,7 +50,8 @@ def main() -> None:
     drawn = torch.cat([backbone(part).clamp(-1, 1) for part in z.split(50)])
     fresh = sample_attributes(args.count, SERIES)
     rendered = render(fresh, backbone.resolution) * 2 - 1
-    samples, renders = judge.read(drawn), judge.read(rendered)
+    side = judge.config.resolution
+    samples, renders = judge.read(to_side(drawn, side)), judge.read(to_side(rendered, side))
     embed = judge_features(judge, "").embed
     embedded, reference = (
         torch.cat([embed(part) for part in pictures.split(256)]) for pictures in (drawn, rendered)

@@ -102,7 +102,14 @@ class AttributeNetwork(nn.Module):
     the judge's residual network. Returns its layers' outputs, the readings [N, A] last.
     """
 
-    def __init__(self, attributes: int, side: int, widths: tuple[int, ...] = (32, 48, 96, 128)) -> None:
+    def __init__(
+        self,
+        attributes: int,
+        side: int,
+        widths: tuple[int, ...] = (32, 48, 96, 128),
+        *,
+        narrow: bool = False,
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, widths[0], 5, 1, 2)
         self.convolutions = nn.ModuleList(
@@ -111,7 +118,7 @@ class AttributeNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(8, width) for width in widths)
         self.hidden = nn.Linear(widths[-1] * (side // 2 ** len(widths)) ** 2, 256)
         self.out = nn.Linear(256, attributes)
-        self.side, self.narrow = side, False
+        self.side, self.narrow = side, narrow
         """The pictures' side, and whether the layers run in bfloat16."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -124,13 +131,13 @@ class AttributeNetwork(nn.Module):
             return [*outputs, self.out(F.leaky_relu(self.hidden(x.flatten(1)), 0.1)).float()]
 
 
-def read_attribute_network(path: Path, attributes: int) -> AttributeNetwork:
+def read_attribute_network(path: Path, *, narrow: bool = False) -> AttributeNetwork:
     """The network of `train_attributes`, for pictures of its side or larger ones; it learns no more."""
     tensors = torch.load(path, weights_only=True)
     norms = [key for key in tensors if key.startswith("norms.") and key.endswith("weight")]
     channels = tensors[norms[-1]].shape[0]
     side = round((tensors["hidden.weight"].shape[1] / channels) ** 0.5) * 2 ** len(norms)
-    network = AttributeNetwork(attributes, side).requires_grad_(False)
+    network = AttributeNetwork(len(tensors["out.bias"]), side, narrow=narrow).requires_grad_(False)
     network.load_state_dict(tensors)
     return network
 

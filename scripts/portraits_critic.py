@@ -16,7 +16,9 @@ from torch import Tensor, nn
 class Critic(nn.Module):
     """Convolutions, group norms and mean pooling, whose gradients have no grid of a stride in them."""
 
-    def __init__(self, side: int, widths: tuple[int, ...] = (32, 64, 96, 128)) -> None:
+    def __init__(
+        self, side: int, widths: tuple[int, ...] = (32, 64, 96, 128), *, narrow: bool = False
+    ) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, widths[0], 3, 1, 1)
         self.convolutions = nn.ModuleList(
@@ -24,7 +26,7 @@ class Critic(nn.Module):
         )
         self.norms = nn.ModuleList(nn.GroupNorm(8, layer.out_channels) for layer in self.convolutions)
         self.out = nn.Linear(widths[-1] * (side // 2 ** len(widths)) ** 2, 1)
-        self.narrow = False
+        self.narrow = narrow
         """Whether its layers run in bfloat16."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -51,8 +53,8 @@ class CriticTrainer:
 
     R1_EVERY = 4
 
-    def __init__(self, side: int, lr: float, r1_gamma: float) -> None:
-        self.critic, self.lr, self.r1_gamma = Critic(side), lr, r1_gamma
+    def __init__(self, side: int, lr: float, r1_gamma: float, *, narrow: bool = False) -> None:
+        self.critic, self.lr, self.r1_gamma = Critic(side, narrow=narrow), lr, r1_gamma
         self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=lr, betas=(0.5, 0.99))
         self.steps = 0
 

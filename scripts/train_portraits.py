@@ -75,12 +75,12 @@ class Trainer:
         self.phase, self.seen, self.steps, self.in_phase = 0, 0, 0, 0
         self.seer: AttributeNetwork | None = None
         if any(phase.attributes for phase in config.phases):
-            self.seer = read_attribute_network(out / "attributes.pt", self.pairs.normals.shape[1])
-            self.seer.narrow = config.narrow
+            self.seer = read_attribute_network(out / "attributes.pt", narrow=config.narrow)
         self.critic: CriticTrainer | None = None
         if any(phase.critic for phase in config.phases):
-            self.critic = CriticTrainer(config.phases[-1].side, config.critic_lr, config.critic_r1_gamma)
-            self.critic.critic.narrow = config.narrow
+            self.critic = CriticTrainer(
+                config.phases[-1].side, config.critic_lr, config.critic_r1_gamma, narrow=config.narrow
+            )
         self.build(config.phases[0])
 
     def build(self, phase: Phase) -> None:

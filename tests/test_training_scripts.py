@@ -63,7 +63,11 @@ def test_a_rate_falls_along_half_a_cosine() -> None:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """The bundled generator with a block of 128 px, as its training begins."""
+    return grown_file(tmp_path, wider=1)
+
+
+def grown_file(folder: Path, wider: int) -> Path:
+    """The bundled generator with a block of 128 px and so many times the channels, as its training begins."""
     from grown_portraits import grow
 
     from ganinv.backbones.loading import load_backbone
@@ -73,9 +77,10 @@ def large(tmp_path: Path) -> Path:
     small = load_backbone("portraits-64")
     assert isinstance(small, StyleGAN2Generator)
     torch.manual_seed(0)
-    grown = StyleGAN2Generator(dataclasses.replace(small.config, resolution=128))
+    base = wider * small.config.channel_base
+    grown = StyleGAN2Generator(dataclasses.replace(small.config, resolution=128, channel_base=base))
     grow(grown, small)
-    path = tmp_path / "grown.safetensors"
+    path = folder / "grown.safetensors"
     write_checkpoint(
         path, grown.state_dict(), kind="generator", family="stylegan2", config=grown.config.to_json()
     )
@@ -118,16 +123,36 @@ def test_networks_of_losses_may_be_narrow_and_see_larger_pictures(tmp_path: Path
     torch.manual_seed(0)
     trained, critic, x = AttributeNetwork(57, 64), Critic(128), torch.rand(2, 3, 128, 128) * 2 - 1
     torch.save(trained.state_dict(), tmp_path / "attributes.pt")
-    seer = read_attribute_network(tmp_path / "attributes.pt", 57)
+    seer = read_attribute_network(tmp_path / "attributes.pt")
     assert seer.side == 64 and not any(p.requires_grad for p in seer.parameters())
     torch.testing.assert_close(seer(x)[-1], trained(torch.nn.functional.avg_pool2d(x, 2))[-1])
-    for network in (seer, critic):
+    narrow = Critic(128, narrow=True)
+    narrow.load_state_dict(critic.state_dict())
+    pairs = (seer, read_attribute_network(tmp_path / "attributes.pt", narrow=True)), (critic, narrow)
+    for network, other in pairs:
         exact = network(x)
-        network.narrow = True
-        for found, expected in zip(network(x), exact, strict=True):
+        for found, expected in zip(other(x), exact, strict=True):
             error = (found - expected).abs().mean() / expected.abs().mean()
             assert 0 < error < 0.05
         assert found.dtype == torch.float32 and exact[0].dtype == torch.float32
+
+
+def test_renders_get_sharp_by_and_by(tmp_path: Path) -> None:
+    from paired_portraits import Pairs, render
+    from train_portraits import Config, Phase, Trainer
+
+    from ganinv.metrics.pixels import fine_detail
+
+    render(tmp_path, 8, 64, seed=3, shard=8)
+    phase = Phase(64, kimg=1, sharpen_kimg=0.2, batch=4)
+    trainer = Trainer(Config(start="portraits-64", frozen_below=4, phases=(phase,)), tmp_path)
+    real = Pairs(tmp_path, 128).batch(4, 64, torch.Generator().manual_seed(0))[0]
+    details = []
+    for trainer.in_phase in (0, 100, 200, 900):
+        shown = trainer.sharpened(phase, real)
+        torch.testing.assert_close(shown.mean(), real.mean(), atol=1e-3, rtol=0)
+        details.append(float(fine_detail(shown, torch.ones_like(shown[:, :1])).mean()))
+    assert details[0] < details[1] < details[2] == details[3] and torch.equal(shown, real)
 
 
 def test_what_is_frozen_stands_still(tmp_path: Path) -> None:
@@ -247,3 +272,17 @@ def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
         more.check_shape(12, 192)
         step, small_step = more.step(found[1].ws, 1.5), direction.step(found[0].ws, 1.5)
         torch.testing.assert_close(step[..., :10, :].expand(10, 192), small_step.expand(10, 192))
+
+
+def test_weights_for_a_wider_generator_have_no_skip_encoder(tmp_path: Path) -> None:
+    from grow_weights import grow_weights
+
+    from ganinv.api import load_backbone, load_method
+    from ganinv.backbones.loading import find_model
+
+    small, grown = load_backbone("portraits-64"), load_backbone(grown_file(tmp_path, wider=2))
+    assert grown.feature_channels[32] == 2 * small.feature_channels[32]
+    grow_weights(find_model("portraits-64", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
+    method = load_method("diverse-inpaint", backbone=grown, weights=tmp_path / "w.safetensors")
+    found = method.invert(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), samples=2)
+    assert found.options["stage"] == 1 and method.render(found).shape == (1, 2, 3, 128, 128)

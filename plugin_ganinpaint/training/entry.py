@@ -28,19 +28,18 @@ from ganinv.parts import (
 from ganinv_ops.dispatch import multiplies_bfloat16
 
 from ..config import NetworkConfig
+from ..weights import find_weights, load_networks
 from .common import derive_seed
 from .methods import COMOD, DIVERSE_INPAINT, E4E, PSP, Trainable
 from .reals import Reals, load_reals
 from .request import check_models, check_request
 from .settings import TrainConfig
-from .start import EncoderStart, find_start
+from .start import EncoderStart, Start, find_start
 from .state import BEST, LOG, claim, load_state, state_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from torch import Tensor
 
-    from ..weights import TrainedNetworks
     from .best import Best
     from .loop import OnSave, StageRun
 
@@ -129,15 +128,11 @@ def fit(
         from . import loop
         from .memory import check_memory
     except ModuleNotFoundError as error:
-        raise PluginError(
-            f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
-        ) from error
-    asked = config.network.encoder_from
-    start = None if asked is None else method.encoder_start(find_start(asked, backbone))
-    begun = None if config.start_from is None else _find_trained(config.start_from, backbone)
-    networks = _networks(method, config, backbone, start, begun)
-    if begun is not None and begun.config.skip != networks.skip:
-        begun = replace(begun, skip=None)  # stage 2 begins with a fresh one of the shape asked for
+        what = f"training needs {error.name}, which is not installed: pip install 'ganinv[train]'"
+        raise PluginError(what) from error
+    built = {number: method.stage(number) for number in stages}
+    running = [number for number in built if resume and state_path(out, number).is_file()]
+    start = _start(method, config, backbone, out if len(running) == len(built) else None)
     if reals is None and config.data.real_images is not None and config.data.real_fraction > 0:
         reals = load_reals(config.data.real_images, backbone, config.content)
     fabric = make_fabric(config)
@@ -145,75 +140,63 @@ def fit(
         claim(out)
     else:
         report = _silent
-    if resume and not any(state_path(out, number).is_file() for number in stages):
+    if resume and not running:
         report(f"{out} holds a run that has saved no state yet: it begins anew")
     if config.precision == "bfloat16" and not multiplies_bfloat16(fabric.device):
         report("this processor has no products in bfloat16: networks compute in float32")
     if config.memory_check:
-        built = [method.stage(number) for number in stages]
-        report(check_memory(fabric, config, built, backbone, discriminator, networks))
+        report(check_memory(fabric, config, list(built.values()), backbone, discriminator, start.sizes))
     endings: dict[str, Any] = {}
-    for number in stages:
+    for number, trained in built.items():
         run = loop.StageRun(
-            fabric,
-            config,
-            method.stage(number),
-            backbone,
-            discriminator,
-            networks,
-            out,
-            reals=reals,
-            report=report,
-            method=method.name,
-        )
-        if resume and state_path(out, number).is_file():
-            run.resume()
+            fabric, config, trained, backbone, discriminator, start.sizes, out,
+            reals=reals, report=report, method=method.name,
+        )  # fmt: skip
+        run.resume() if number in running else _begin(run, start)
+        over = run.over(minutes) if number != stages[-1] else None
+        if over:  # its weight file may be of the next stage by now
+            ending = run.ending(over)
         else:
-            _begin(run, start, begun)
-        before = run.over(minutes)
-        if before and number != stages[-1]:  # its weight file may be of the next stage by now
-            ending = run.ending(before)
-        else:
-            ending = run.run(minutes=minutes, on_save=_saver(method, run, start))
+            ending = run.run(minutes=minutes, on_save=_saver(method, run, start.encoder))
         report(f"stage {number}: {ending.reason} after {ending.images} images")
         endings[str(number)] = ending.to_json()
         if ending.reason == "stopped":
             break
-    files = [out / name for name in (method.result, BEST, LOG)]
-    return {"outputs": [str(path) for path in files if path.is_file()], "stages": endings}
+    files = (out / name for name in (method.result, BEST, LOG) if (out / name).is_file())
+    return {"outputs": list(map(str, files)), "stages": endings}
 
 
-def _find_trained(name: str, backbone: Backbone) -> TrainedNetworks:
-    from ..weights import find_weights, load_networks
+def _start(method: Trainable, config: TrainConfig, backbone: Backbone, going_on: Path | None) -> Start:
+    """What a run begins with. `going_on`: the folder of a run whose stages all have a state, so that nothing
+    is left to begin with, and the file that it began with may be gone.
 
-    return load_networks(find_weights(backbone, name), backbone)
-
-
-def _networks(
-    method: Trainable,
-    config: TrainConfig,
-    backbone: Backbone,
-    start: EncoderStart | None,
-    begun: TrainedNetworks | None,
-) -> NetworkConfig:
-    """Sizes of the networks that are asked for; without a preset, those of the weights to start from."""
-    asked = config.network
+    Without a preset, networks are of the sizes of the weights to start from.
+    """
+    asked, encoder, weights = config.network, None, None
+    if asked.encoder_from is not None:
+        encoder = method.encoder_start(find_start(asked.encoder_from, backbone))
+    if config.start_from is not None:
+        own = None if going_on is None else going_on / method.result
+        path = own if own is not None and own.is_file() else find_weights(backbone, config.start_from)
+        weights = load_networks(path, backbone)
     sizes = NetworkConfig.for_backbone(
         backbone,
         preset=asked.preset,
         gate=asked.gate,
         skip_resolutions=asked.skip_resolutions,
-        encoder=None if start is None else start.options,
+        encoder=None if encoder is None else encoder.options,
         content=config.content,
     )
-    if begun is not None and asked.preset is None:
-        known = begun.config
+    if weights is not None and asked.preset is None:
+        known = weights.config
         sizes = replace(sizes, encoder=known.encoder, mixing=replace(known.mixing, gate=asked.gate))
         if asked.skip_resolutions is None:
             sizes = replace(sizes, skip=known.skip, feature_channels=known.feature_channels)
-    if method.codes is None:
-        return sizes
-    return replace(sizes, encoder=replace(sizes.encoder, codes=method.codes))
+    if weights is not None and weights.config.skip != sizes.skip:
+        weights = replace(weights, skip=None)  # stage 2 begins with a fresh one of the shape asked for
+    if method.codes is not None:
+        sizes = replace(sizes, encoder=replace(sizes.encoder, codes=method.codes))
+    return Start(sizes, encoder, weights)
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -299,31 +282,20 @@ def new_discriminator(backbone: Backbone, seed: int) -> Discriminator:
     return found
 
 
-def _begin(run: StageRun, start: EncoderStart | None, begun: TrainedNetworks | None) -> None:
+def _begin(run: StageRun, start: Start) -> None:
     """Starting weights: those that the configuration names; in stage 2 the averaged ones of stage 1, if there
     are such, with the skip encoder of those named.
     """
-    named = {} if begun is None else _weights_for(run, begun)
+    named = {} if start.weights is None else start.weights.tensors(with_skip=run.stage == 2)
     if run.stage == 2 and (not named or state_path(run.out, 1).is_file()):
         before = load_state(state_path(run.out, 1), stage=1)
         run.check_origin(before, state_path(run.out, 1))
         run.start_from({**named, **before["ema"]}, before["discriminator"])
     elif named:
         run.start_from(named)
-    elif start is not None:
+    elif start.encoder is not None:
         for networks in (run.networks, run.ema.module):
-            start.fill(networks.get_submodule("encoder"))  # type: ignore[arg-type]
-
-
-def _weights_for(run: StageRun, begun: TrainedNetworks) -> dict[str, Tensor]:
-    """The networks of a weight file, the skip encoder (if it has one) in stage 2 only."""
-    parts = {"encoder": begun.encoder, "mixing": begun.mixing, "skip": begun.skip if run.stage == 2 else None}
-    return {
-        f"{part}.{key}": value
-        for part, network in parts.items()
-        if network is not None
-        for key, value in network.state_dict().items()
-    }
+            start.encoder.fill(networks.get_submodule("encoder"))  # type: ignore[arg-type]
 
 
 def _saver(method: Trainable, run: StageRun, start: EncoderStart | None) -> OnSave:

@@ -1,4 +1,4 @@
-"""What the encoder of a run begins with, where `network.encoder_from` names weights."""
+"""What a run begins with: sizes of its networks, and weights where the configuration names some."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ganinv.parts import Backbone, NoSuchPartError, find_model, load_encoder
 
-from ..config import EncoderOptions
+from ..config import EncoderOptions, NetworkConfig
 from ..encoder import ErasedEncoder, options_like
-from ..weights import load_networks
+from ..weights import TrainedNetworks, load_networks
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,16 @@ class EncoderStart:
     options: EncoderOptions
     fill: Callable[[ErasedEncoder], object]
     """Gives the weights to an encoder of that shape."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with."""
+
+    sizes: NetworkConfig
+    encoder: EncoderStart | None
+    weights: TrainedNetworks | None
+    """Of networks of those sizes; without a skip encoder where a fresh one of another shape is wanted."""
 
 
 def find_start(name_or_path: str, backbone: Backbone) -> EncoderStart:

@@ -119,6 +119,9 @@ def test_networks_are_of_the_size_of_the_weights_to_start_from(
         entry.fit(again, backbone, discriminator, out, stage="2")
         found = load_networks(out / DIVERSE_INPAINT.result, backbone).config
         assert (found.encoder, found.mixing, found.skip) == (before.encoder, before.mixing, skip)
+    start.unlink()  # a run that has a state goes on without the file that it began with
+    more = replace(again, stage2=replace(again.stage2, images=8))
+    assert entry.fit(more, backbone, discriminator, out, stage="2", resume=True)["stages"]["2"]["images"] == 8
 
 
 def test_nothing_to_resume(
