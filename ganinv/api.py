@@ -2,10 +2,10 @@
 
 from ganinv.api import complete, load_backbone, load_method, open_picture
 
-method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
-opened = open_picture("me.png", 64, mask="mask.png")
+method = load_method("diverse-inpaint", backbone=load_backbone("portraits-128"))
+opened = open_picture("me.png", 128, mask="mask.png")
 result = method.invert(opened.image, opened.hole, samples=6, seed=0)
-pictures = complete(result, method.backbone)  # uint8 (1, 6, 64, 64, 3)
+pictures = complete(result, method.backbone)  # uint8 (1, 6, 128, 128, 3)
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from ganinv.api import load_backbone, load_method
 
-method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
+method = load_method("diverse-inpaint", backbone=load_backbone("portraits-128"))
 result = method.invert(images, holes, samples=6, seed=0)
 pictures = method.render(result)
 """

@@ -49,9 +49,10 @@ def main() -> None:
 
 def samples(rounds: int) -> None:
     """K samples of one picture in one call, against K calls for one sample each."""
-    method = load_method("diverse-inpaint", backbone=load_backbone("portraits-64"))
-    image, hole = draw_portraits(sample_attributes(1, seed=0), 64) * 2 - 1, torch.zeros(1, 1, 64, 64)
-    hole[..., 32:] = 1
+    method = load_method("diverse-inpaint", backbone=load_backbone())
+    side = method.backbone.resolution
+    image, hole = draw_portraits(sample_attributes(1, seed=0), side) * 2 - 1, torch.zeros(1, 1, side, side)
+    hole[..., side // 2 :] = 1
 
     def complete(count: int, seed: int = 0) -> None:
         method.render(method.invert(image, hole, samples=count, seed=seed).for_holes())

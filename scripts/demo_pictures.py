@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from ganinv.images import read_picture, sheet, write_png
 from ganinv.sizes import resize
 
-SIZE = 64
+SIZE = 128
 SHOWN = 160  # side in pixels of a picture in the sheet
 SAMPLES = 6
 NAME = "000000"

@@ -1,6 +1,6 @@
 """Fit the bundled directions on the bundled generator and write them, with units, as one checkpoint.
 
-    python scripts/fit_directions.py --to ganinv/bundled/portraits-64-directions.safetensors
+    python scripts/fit_directions.py --to ganinv/bundled/portraits-128-directions.safetensors
 
 The first entries of z are the normals of the renderer's attributes (scripts/train_portraits.py), so every
 sample's attributes are known without a classifier, and so is its edited picture: what the generator draws
@@ -25,6 +25,7 @@ from ganinv.editing.edits import Direction
 from ganinv.editing.fit import fit_boundary, project_out, response, unit_length
 from ganinv.editing.manifest import write_directions
 from ganinv.errors import UsageError
+from ganinv.metrics.features import to_side
 from ganinv.metrics.judge import Judge, load_judge
 from plugin_ganinpaint.losses import FeatureDistance
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", default="portraits-64")
+    parser.add_argument("--backbone", default="portraits-128")
     parser.add_argument("--judge", default="portraits-64")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("--steps", type=int, default=STEPS, help="of the fit to pictures")
@@ -90,6 +91,8 @@ def main() -> None:
         ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
     directions = list(with_units(backbone, judge, vectors, ws))
     provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
+    if args.method == "pictures":
+        provenance["steps"] = args.steps
     write_directions(args.to, directions, provenance=provenance)
 
 
@@ -97,11 +100,14 @@ def with_units(
     backbone: Backbone, judge: Judge, vectors: dict[str, Tensor], ws: Tensor
 ) -> Iterator[Direction]:
     """Directions of vectors (rows, w_dim), their units measured on codes; one of no effect is left out."""
+    side = judge.config.resolution
     for name, vector in vectors.items():
         attribute, about = DIRECTIONS[name]
         column = judge.column(attribute)
         try:
-            unit = unit_length(backbone, ws, vector, lambda images, c=column: judge.read(images)[:, c])
+            unit = unit_length(
+                backbone, ws, vector, lambda images, c=column: judge.read(to_side(images, side))[:, c]
+            )
         except UsageError as cause:
             print(f"{name:12} left out: {cause}", flush=True)
             continue

@@ -79,7 +79,7 @@ def training(out: Path, minutes: float) -> Step:
         "--method",
         "diverse-inpaint",
         "--config",
-        "portraits-64",
+        "portraits-128",
     ]
     command += ["--out", str(folder), "--minutes", f"{minutes / 2 - 0.5:.1f}", "accelerator=cuda"]
     command += ["precision=bfloat16", "stage1.batch=64", "stage2.batch=64", "data.real_images=null"]

@@ -1,6 +1,6 @@
 """Weights and directions of a generator, for one that was grown from it (train_portraits.py, frozen_below).
 
-    python scripts/grow_weights.py portraits-64 runs/p128/portraits-128.safetensors --to FOLDER
+    python scripts/grow_weights.py portraits-128 runs/p256/portraits-256.safetensors --to FOLDER
 
 Both generators answer codes alike up to the layers that were added; these get the code, and the shift, of the
 last one before. Networks go on looking at pictures of the smaller size.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import find_model, load_backbone
+from ganinv.backbones.loading import DEFAULT, find_model, load_backbone
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.editing.edits import Direction
 from ganinv.editing.manifest import read_directions, write_directions
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("small", help="name or file of the smaller generator")
     parser.add_argument("large", type=Path, help="file of the one grown from it")
     parser.add_argument(
-        "--weights", default="portraits-64", help="diverse-inpaint weights of the smaller one"
+        "--weights", default=DEFAULT, help="diverse-inpaint weights of the smaller one"
     )
-    parser.add_argument("--directions", default="portraits-64", help="directions of the smaller one")
+    parser.add_argument("--directions", default=DEFAULT, help="directions of the smaller one")
     parser.add_argument("--to", type=Path, required=True, help="folder for both files")
     args = parser.parse_args()
     small, large = load_backbone(args.small), load_backbone(args.large)

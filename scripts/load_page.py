@@ -105,9 +105,9 @@ def main() -> None:
 def measure(clients: int, seconds: float, folder: Path) -> dict[str, Any]:
     """Runs the server and the visitors; gives the figures."""
     picture, mask = folder / "picture.png", folder / "mask.png"
-    Image.fromarray(examples(load_backbone("portraits-64"))[0].picture.pixels).save(picture)
-    hole = np.zeros((64, 64), np.uint8)
-    hole[30:56, 16:48] = 255
+    Image.fromarray(examples(load_backbone())[0].picture.pixels).save(picture)
+    hole = np.zeros((128, 128), np.uint8)
+    hole[60:112, 32:96] = 255
     Image.fromarray(hole).save(mask)
     with served_page() as (address, process):
         end = time.monotonic() + seconds

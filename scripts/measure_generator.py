@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from ganinv.api import load_backbone
+from ganinv.backbones.loading import DEFAULT
 from ganinv.metrics.distribution import kid
 from ganinv.metrics.features import judge_features, to_side
 from ganinv.metrics.judge import load_judge
@@ -38,7 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=2000, help="renders, and samples")
-    parser.add_argument("--backbone", default="portraits-64")
+    parser.add_argument("--backbone", default=DEFAULT)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("weights", nargs="*", default=[None], help="files; none: the shipped ones")
     parser.add_argument("--count", type=int, default=384)
     asked = parser.parse_args()
-    backbone = load_backbone("portraits-64")
+    backbone = load_backbone()
     data = DataSettings(hidden_codes=1.0, layer_range=0.0, style_mixing=0.0)
     config = replace(TrainConfig(), data=data, holes=HoleSettings(half=2.0, empty=0.0))
     told = ToldEntries(backbone)

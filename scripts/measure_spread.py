@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--samples", type=int, default=8)
     asked = parser.parse_args()
-    backbone, judge = load_backbone("portraits-64"), load_judge()
+    backbone, judge = load_backbone(), load_judge()
     column, size = judge.column(asked.attribute), backbone.resolution
     swept = [sweep(asked.attribute, SERIES, i, size, asked.samples, 0) for i in range(asked.count)]
     z = with_latents(asked.count, size, backbone.z_dim, SERIES, 0)["z"]

@@ -20,7 +20,7 @@ from PIL import Image
 from ganinv.images import read_picture, sheet, write_png
 from ganinv.sizes import resize
 
-SHOWN = 96  # side in pixels of a picture in a sheet
+SHOWN = 128  # side in pixels of a picture in a sheet
 DIRECTIONS = ("age", "glasses", "yaw")
 REFERENCES = ("000001", "000002", "000004")
 
@@ -39,9 +39,9 @@ def main() -> None:
     shutil.copy(asked.demo / "sheet.png", asked.out / "demo.png")
     strips(asked.demo / "completions/000000.inversion.safetensors", asked.work, asked.out)
     people = asked.work / "people"
-    run("portraits", "--count", "6", "--size", "64", "--seed", "7", "--out", people)
-    most = np.zeros((64, 64), np.uint8)
-    most[:52] = 255
+    run("portraits", "--count", "6", "--size", "128", "--seed", "7", "--out", people)
+    most = np.zeros((128, 128), np.uint8)
+    most[:104] = 255
     Image.fromarray(most).save(asked.work / "most.png")
     references(people, asked.work, asked.out)
     run(

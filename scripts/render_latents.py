@@ -38,7 +38,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=6000)
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=128, help="Side in pixels: the generator's.")
     parser.add_argument("--z-dim", type=int, default=128)
     parser.add_argument("--seed", type=int, default=31, help="The series; another one than tests measure on.")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,7 +1,7 @@
 """Store a checkpoint in half precision, as the packages ship them; or the mean of several of one kind.
 
     python scripts/ship_weights.py runs/bundle/diverse-inpaint.safetensors \
-        plugin_ganinpaint/bundled/portraits-64.safetensors
+        plugin_ganinpaint/bundled/portraits-128.safetensors
     python scripts/ship_weights.py runs/a/diverse-inpaint.safetensors runs/b/diverse-inpaint.safetensors OUT
 
 Runs that go on from one start end near each other; the mean of their weights works as a network does.

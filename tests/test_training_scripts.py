@@ -63,22 +63,22 @@ def test_a_rate_falls_along_half_a_cosine() -> None:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    return grown_file(tmp_path, wider=1)
+    return grown_file(tmp_path, "portraits-64")
 
 
-def grown_file(folder: Path, wider: int) -> Path:
-    """The bundled generator with a block of 128 px and so many times the channels, as its training begins."""
+def grown_file(folder: Path, name: str, wider: int = 1) -> Path:
+    """A bundled generator with a block more and so many times the channels, as its training begins."""
     from grown_portraits import grow
 
     from ganinv.backbones.loading import load_backbone
     from ganinv.backbones.stylegan2 import StyleGAN2Generator
     from ganinv.checkpoints import write_checkpoint
 
-    small = load_backbone("portraits-64")
+    small = load_backbone(name)
     assert isinstance(small, StyleGAN2Generator)
     torch.manual_seed(0)
-    base = wider * small.config.channel_base
-    grown = StyleGAN2Generator(dataclasses.replace(small.config, resolution=128, channel_base=base))
+    side, base = 2 * small.resolution, wider * small.config.channel_base
+    grown = StyleGAN2Generator(dataclasses.replace(small.config, resolution=side, channel_base=base))
     grow(grown, small)
     path = folder / "grown.safetensors"
     write_checkpoint(
@@ -240,18 +240,19 @@ def test_the_critic_tells_soft_from_sharp(tmp_path: Path) -> None:
     assert verdict.features > 0 and critic.judge(x, x).features < 1e-6
 
 
-def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
+def test_weights_for_a_grown_generator(tmp_path: Path) -> None:
     from grow_weights import grow_weights, with_rows
 
     from ganinv.api import load_backbone, load_directions, load_method
     from ganinv.backbones.loading import find_model
     from ganinv.editing.edits import Direction
 
-    small, grown = load_backbone("portraits-64"), load_backbone(large)
-    grow_weights(find_model("portraits-64", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
+    small = load_backbone("portraits-128")
+    grown = load_backbone(grown_file(tmp_path, "portraits-128"))
+    grow_weights(find_model("portraits-128", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
     picture = small.synthesize(small.map(torch.randn(1, 128))).images.clamp(-1, 1)
-    hole = torch.zeros(1, 1, 64, 64)
-    hole[..., 20:40, 16:48] = 1
+    hole = torch.zeros(1, 1, 128, 128)
+    hole[..., 40:80, 32:96] = 1
     found = [
         method.invert(x, h, samples=2, seed=3)
         for method, x, h in (
@@ -263,15 +264,15 @@ def test_weights_for_a_grown_generator(large: Path, tmp_path: Path) -> None:
             ),
         )
     ]
-    torch.testing.assert_close(found[1].ws[:, :, :10], found[0].ws, rtol=1e-3, atol=1e-3)
-    assert found[1].ws.shape == (1, 2, 12, 192)
+    torch.testing.assert_close(found[1].ws[:, :, :12], found[0].ws, rtol=1e-3, atol=1e-3)
+    assert found[1].ws.shape == (1, 2, 14, 192)
     assert found[1].features[32].shape == found[0].features[32].shape
     for direction in load_directions(small).values():
         assert isinstance(direction, Direction)
         more = with_rows(direction, grown)
-        more.check_shape(12, 192)
+        more.check_shape(14, 192)
         step, small_step = more.step(found[1].ws, 1.5), direction.step(found[0].ws, 1.5)
-        torch.testing.assert_close(step[..., :10, :].expand(10, 192), small_step.expand(10, 192))
+        torch.testing.assert_close(step[..., :12, :].expand(12, 192), small_step.expand(12, 192))
 
 
 def test_weights_for_a_wider_generator_have_no_skip_encoder(tmp_path: Path) -> None:
@@ -280,9 +281,10 @@ def test_weights_for_a_wider_generator_have_no_skip_encoder(tmp_path: Path) -> N
     from ganinv.api import load_backbone, load_method
     from ganinv.backbones.loading import find_model
 
-    small, grown = load_backbone("portraits-64"), load_backbone(grown_file(tmp_path, wider=2))
+    small = load_backbone("portraits-128")
+    grown = load_backbone(grown_file(tmp_path, "portraits-128", wider=2))
     assert grown.feature_channels[32] == 2 * small.feature_channels[32]
-    grow_weights(find_model("portraits-64", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
+    grow_weights(find_model("portraits-128", "diverse-inpaint"), small, grown, tmp_path / "w.safetensors")
     method = load_method("diverse-inpaint", backbone=grown, weights=tmp_path / "w.safetensors")
-    found = method.invert(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), samples=2)
-    assert found.options["stage"] == 1 and method.render(found).shape == (1, 2, 3, 128, 128)
+    found = method.invert(torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256), samples=2)
+    assert found.options["stage"] == 1 and method.render(found).shape == (1, 2, 3, 256, 256)

@@ -58,7 +58,7 @@ PRESETS = {
     # what pSp and e4e prepare their inputs with: the same square, sampled once a pixel
     "psp": Preset("psp", 256, 256),
     # the square in which the bundled domain shows its faces, measured by scripts/bench_align.py
-    "portraits": Preset("portraits", 64, 256, scale=1.172, down=0.022),
+    "portraits": Preset("portraits", 128, 512, scale=1.172, down=0.022),
 }
 
 

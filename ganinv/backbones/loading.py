@@ -22,7 +22,7 @@ from ganinv.errors import CheckpointError, ConfigError, NoSuchPartError, Unknown
 from ganinv.plugins import plugin_packages, registry
 from ganinv.store import SUFFIXES, stored_models
 
-DEFAULT = "portraits-64"
+DEFAULT = "portraits-128"
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 M = TypeVar("M", bound=nn.Module)
@@ -143,7 +143,7 @@ def load_backbone_of(weights: str | Path | None, **running: Any) -> Backbone:
 def load_discriminator(
     name_or_path: str | Path = DEFAULT, *, device: str | torch.device = "cpu"
 ) -> Discriminator:
-    """As `load_backbone`; "portraits-64" means the discriminator trained with the backbone of that name."""
+    """As `load_backbone`; "portraits-128" means the discriminator trained with the backbone of that name."""
     found = read_checkpoint(find_model(name_or_path, "discriminator"), kind="discriminator")
     config = _config(DiscriminatorConfig, found)
     return _ready(fill(lambda: Discriminator(config), found), found, device)

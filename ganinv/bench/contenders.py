@@ -62,7 +62,7 @@ def make(name: str, task: Task) -> Work:
 
 def _random(kind: type[StyleGAN2Generator], task: Task) -> StyleGAN2Generator:
     if task.kind == "invert":
-        bundled = load_backbone("portraits-64")
+        bundled = load_backbone()
         assert isinstance(bundled, StyleGAN2Generator)
         generator = kind(bundled.config).eval().to(task.device)
         generator.load_state_dict(bundled.state_dict())

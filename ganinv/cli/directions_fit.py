@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POOR = 0.7  # a guess gets 0.5
 
 backbone_option = click.option(
-    "--backbone", default="portraits-64", show_default=True, help="A model's name or a file."
+    "--backbone", default="portraits-128", show_default=True, help="A model's name or a file."
 )
 
 

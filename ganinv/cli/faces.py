@@ -41,7 +41,7 @@ face_options = options(
         "--preset",
         metavar="ffhq|psp|portraits",
         help="How the square is cut out: ffhq (1024 px, as the data set), psp (256 px, as pSp and e4e), "
-        "portraits (64 px, as the bundled models).",
+        "portraits (128 px, as the bundled models).",
     ),
 )
 blend_option = click.option(

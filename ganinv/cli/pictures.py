@@ -27,7 +27,7 @@ _FOREIGN_PSNR = 12.0
 backbone_option = click.option(
     "--backbone",
     metavar="NAME|FILE",
-    help="Generator; default: the one in the file of --weights, if any, else portraits-64.",
+    help="Generator; default: the one in the file of --weights, if any, else portraits-128.",
 )
 
 picture_options = options(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import DEFAULT, find_model
+from ganinv.backbones.loading import find_model
 from ganinv.checkpoints import sha256_file
 from ganinv.editing.directions import load_directions
 from ganinv.errors import UsageError
@@ -28,11 +28,10 @@ from ganinv.method import InversionMethod
 from ganinv.metrics.bootstrap import Estimate
 from ganinv.metrics.calibration import bin_edges, calibrate, total_variation
 from ganinv.metrics.features import judge_features, scripted_features
-from ganinv.metrics.judge import Judge, load_judge
+from ganinv.metrics.judge import JUDGE, Judge, load_judge, reads
 from ganinv.metrics.readings import READ_AS
 
 REPORT = "report.json"
-_DOMAIN = "portraits"
 
 
 def evaluate(
@@ -91,11 +90,11 @@ def open_bench(
 
 
 def _instruments(settings: EvaluationSettings, backbone: Backbone) -> Instruments:
-    path = find_model(DEFAULT, "judge")
+    path = find_model(JUDGE, "judge")
     judge = load_judge(path)
     own = judge_features(judge, sha256_file(path))
     given = scripted_features(settings.features) if settings.features else None
-    readable = settings.series is not None or backbone.name.startswith(_DOMAIN)
+    readable = settings.series is not None or reads(backbone)
     edits = {}
     if readable and settings.edits:
         known = load_directions(backbone, stored=False)

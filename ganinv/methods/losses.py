@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import bundled_models
 from ganinv.errors import UsageError
-from ganinv.metrics.judge import load_judge
+from ganinv.metrics.features import to_side
+from ganinv.metrics.judge import load_judge, reads
 from ganinv.metrics.perceptual import Features, feature_distance, weighted_mean
 
 _SMALLEST = 8  # px: below it a mean over visible pixels says nothing that the sizes above do not
@@ -87,12 +87,9 @@ def perceptual_features(perceptual: str, backbone: Backbone) -> tuple[Features |
     if perceptual == "pixels":
         return None, "pixels"
     if perceptual in ("auto", "judge"):
-        judges = [model.path for model in bundled_models() if model.kind == "judge"]
-        fitting = [path for path in judges if path.stem == f"{backbone.name}-judge"]
-        if fitting:
-            judge = load_judge(fitting[0]).to(device)
-            if judge.config.resolution == backbone.resolution:
-                return judge.maps, "judge"
+        if reads(backbone):
+            judge = load_judge().to(device)
+            return lambda images: judge.maps(to_side(images, judge.config.resolution)), "judge"
         if perceptual == "auto":
             return None, "pixels"
         raise UsageError(

@@ -19,8 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import find_model
 from ganinv.checkpoints import load_weights, read_checkpoint
+
+JUDGE = "portraits-64"
+"""The bundled one, which looks at pictures of 64 px."""
+_DOMAIN = "portraits"
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,12 @@ class Judge(nn.Module):
         return self.config.names.index(name)
 
 
-def load_judge(name_or_path: Path | str = "portraits-64") -> Judge:
+def reads(backbone: Backbone) -> bool:
+    """Whether a backbone draws what the bundled judge knows, by its name."""
+    return backbone.name.startswith(_DOMAIN)
+
+
+def load_judge(name_or_path: Path | str = JUDGE) -> Judge:
     """A judge in evaluation mode, by the name of its domain's backbone or by file.
 
     Raises:

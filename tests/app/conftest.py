@@ -20,7 +20,7 @@ from ganinv.app.limits import Limits
 from ganinv.app.studio import Studio
 
 LIMITS = Limits(
-    megapixels=2.0, upload_mb=3, samples=8, kept=16, waiting=8, visitors=8
+    megapixels=2.0, upload_mb=6, samples=8, kept=16, waiting=8, visitors=8
 )  # that tests can reach
 
 
@@ -42,8 +42,8 @@ def portrait(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mask(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mask of the portrait's lower half, on file."""
     path = tmp_path_factory.mktemp("masks") / "mask.png"
-    hole = np.zeros((64, 64), np.uint8)
-    hole[32:, 10:50] = 255
+    hole = np.zeros((128, 128), np.uint8)
+    hole[64:, 20:100] = 255
     Image.fromarray(hole).save(path)
     return path
 

@@ -119,7 +119,7 @@ def test_erase_fill_pick_edit_download_and_open_again(page: Any, portrait: Path,
     open_file(page, "saved", saved)
     again = download(page, "picture", tmp_path / "again")
     # opened again it is a filling: the known pixels are the upload's, the rest is of the edited code
-    expected = complete(Inversion.load(saved), load_backbone("portraits-64"))[0, 0]
+    expected = complete(Inversion.load(saved), load_backbone())[0, 0]
     assert np.array_equal(pixels(again)[~hole], pixels(portrait)[~hole])
     assert abs(pixels(again).astype(int) - expected.astype(int)).max() <= 2
 

@@ -117,7 +117,7 @@ def called(address: str, name: str, body: dict[str, Any]) -> str:
 
 def test_uploads_are_limited(address: str) -> None:
     answer = httpx.post(
-        f"{address}/gradio_api/upload", files={"files": ("big.png", b"0" * 4_000_000)}, timeout=20
+        f"{address}/gradio_api/upload", files={"files": ("big.png", b"0" * 7_000_000)}, timeout=20
     )
     assert answer.status_code == 413
 

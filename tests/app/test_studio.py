@@ -44,7 +44,7 @@ def test_fillings_keep_known_pixels_and_differ(studio: Studio, portrait: Path) -
 def test_fillings_are_those_of_the_command_line(studio: Studio, portrait: Path, tmp_path: Path) -> None:
     work = filled(studio, portrait, count=3, seed=5, truncation=0.8)
     path = downloads.write(studio, work, "mask", tmp_path)
-    opened = open_picture(portrait, 64, mask=path)
+    opened = open_picture(portrait, 128, mask=path)
     method = load_method("diverse-inpaint")
     expected = method.invert(opened.image, opened.hole, samples=3, seed=5, truncation=0.8)
     drawn = images.to_uint8(method.render(expected.for_holes())[0])
@@ -115,16 +115,16 @@ def test_photo_changes_in_the_hole_only(studio: Studio, tmp_path: Path) -> None:
 
 def test_sixteen_bits_and_transparency_are_kept(studio: Studio, portrait: Path, tmp_path: Path) -> None:
     deep = np.asarray(Image.open(portrait)).astype(np.uint16) * 257 + 3
-    alpha = np.full((64, 64), 40, np.uint8)
+    alpha = np.full((128, 128), 40, np.uint8)
     pixels = (deep // 257).astype(np.uint8)
     work = studio.begin(images.Picture(pixels, alpha, original=deep), "deep")
-    work = work.erased(studio.shape_hole(work, "half-left", 64))
+    work = work.erased(studio.shape_hole(work, "half-left", 128))
     *_, work = studio.fill(work, FillSettings(1))
     photo = studio.photo(studio.keep(work, 0))
     assert photo.colours.dtype == np.uint16 and photo.alpha is not None
-    assert np.array_equal(photo.colours[:, 32:], deep[:, 32:]) and (photo.alpha[:, 32:] == 40).all()
-    assert abs(photo.colours[:, :32] / 257 - work.fillings[0].shown[:, :32]).max() < 1
-    assert (photo.alpha[:, :32] == 255).all()
+    assert np.array_equal(photo.colours[:, 64:], deep[:, 64:]) and (photo.alpha[:, 64:] == 40).all()
+    assert abs(photo.colours[:, :64] / 257 - work.fillings[0].shown[:, :64]).max() < 1
+    assert (photo.alpha[:, :64] == 255).all()
 
 
 def test_half_shapes_need_no_face(studio: Studio, tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ def test_models_list(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bundled_models_are_listed(bench: Any) -> None:
-    if not (BUNDLED / "portraits-64.safetensors").is_file():
+    if not (BUNDLED / "portraits-128.safetensors").is_file():
         pytest.skip("weights not in this checkout")
     rows = json.loads(bench.run("models", "list", "--json").stdout)
-    kinds = {row["kinds"][0] for row in rows if row["name"].startswith("portraits-64")}
-    assert {"generator", "discriminator", "judge", "diverse-inpaint"} <= kinds
+    kinds = {row["kinds"][0] for row in rows if row["name"].startswith("portraits-128")}
+    assert {"generator", "discriminator", "directions", "diverse-inpaint"} <= kinds
     assert len(rows) == len(bundled_models())
     assert all(row["bytes"] <= 16_000_000 for row in rows)
     assert sum(row["bytes"] for row in rows) <= 40_000_000

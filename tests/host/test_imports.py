@@ -113,7 +113,7 @@ def test_loading_and_drawing_leave_the_compiler_alone() -> None:
 import sys
 from ganinv.api import load_backbone, load_method
 from ganinv.backbones.running import pass_size
-backbone = load_backbone("portraits-64")
+backbone = load_backbone()
 load_method("diverse-inpaint", backbone=backbone)
 pass_size(backbone, 4)
 print("torch._dynamo" in sys.modules)

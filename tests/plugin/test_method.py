@@ -257,14 +257,14 @@ def test_impossible_arguments(backbone: Backbone, weights: Path, pictures: Any) 
 
 def test_shipped_weights_fit_the_shipped_backbone() -> None:
     shipped = (
-        Path(__file__).resolve().parents[2] / "plugin_ganinpaint" / "bundled" / "portraits-64.safetensors"
+        Path(__file__).resolve().parents[2] / "plugin_ganinpaint" / "bundled" / "portraits-128.safetensors"
     )
     if not shipped.exists():
         pytest.skip("weights not in this checkout")
-    backbone = load_backbone("portraits-64")
+    backbone = load_backbone()
     method = build(backbone)
-    result = method.invert(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64), samples=2)
-    assert result.options["stage"] == 2 and method.render(result).shape == (1, 2, 3, 64, 64)
+    result = method.invert(torch.zeros(1, 3, 128, 128), torch.ones(1, 1, 128, 128), samples=2)
+    assert result.options["stage"] == 2 and method.render(result).shape == (1, 2, 3, 128, 128)
     assert shipped.stat().st_size <= 16e6
 
 

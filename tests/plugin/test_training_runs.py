@@ -139,7 +139,7 @@ def test_minutes_end_a_stage(
     assert load_networks(tmp_path / DIVERSE_INPAINT.result, backbone).skip is None
 
 
-@pytest.mark.parametrize("name", ["smoke", "portraits-64"])
+@pytest.mark.parametrize("name", ["smoke", "portraits-64", "portraits-128"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     load_config(settings.TrainConfig, entry.find_config(name, None))
 

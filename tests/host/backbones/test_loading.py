@@ -159,6 +159,6 @@ def test_on_each_device(tiny_backbone: Any, device: torch.device) -> None:
 def test_shipped_weights(load: Callable[..., Any]) -> None:
     if not (loading.BUNDLED / f"{loading.DEFAULT}.safetensors").is_file():
         pytest.skip("weights not in this checkout")
-    network = load("portraits-64")
-    assert network.name.startswith("portraits-64") and len(network.sha256) == 64
+    network = load(loading.DEFAULT)
+    assert network.name.startswith("portraits-128") and len(network.sha256) == 64
     assert sum(p.numel() for p in network.parameters()) <= 5_000_000

@@ -24,7 +24,7 @@ def test_the_backbone_is_found_with_the_weights(shared: Path) -> None:
     path = shared / "fixtures" / "parity" / "encoders" / "e4e_tiny_64.pt"
     method = load_method("e4e", weights=path)
     assert method.backbone.path == path and method.backbone.num_ws == 10
-    assert load_method("diverse-inpaint").backbone.name == "portraits-64"
+    assert load_method("diverse-inpaint").backbone.name == "portraits-128"
 
 
 def method_of(path: Path, **options: Any) -> Encode:

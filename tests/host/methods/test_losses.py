@@ -79,11 +79,15 @@ def test_the_network_of_the_domain_or_pixels(tiny_backbone: Any) -> None:
         perceptual_features("judge", backbone)
     with pytest.raises(UsageError, match="is no file; type auto, judge, pixels"):
         perceptual_features("nowhere.pt", backbone)
-    features, name = perceptual_features("auto", load_backbone("portraits-64"))
-    assert name == "judge" and features is not None
-    assert [len(x.shape) for x in features(pictures(0, side=64))] == [4, 4, 4, 4][
-        : len(features(pictures(0, side=64)))
-    ]
+    small, large = pictures(0, side=64), pictures(0, side=64).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    seen = []
+    for portraits, images in (("portraits-64", small), ("portraits-128", large)):
+        features, name = perceptual_features("auto", load_backbone(portraits))
+        assert name == "judge" and features is not None
+        seen.append(features(images))
+    assert [x.shape[2] for x in seen[0]] == [16, 8, 4]
+    for of_small, of_large in zip(*seen, strict=True):
+        torch.testing.assert_close(of_large, of_small, atol=1e-5, rtol=1e-4)
 
 
 def test_a_torchscript_file(tiny_backbone: Any, tmp_path: Path) -> None:
