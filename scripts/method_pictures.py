@@ -73,13 +73,12 @@ def rows(paths: Sequence[Sequence[Path]]) -> np.ndarray:
 
 
 def strips(inversion: Path, work: Path, out: Path) -> None:
-    """A completion of the demo along each direction, one under the other, enlarged twice."""
+    """A completion of the demo along each direction, one under the other."""
     shown = []
     for name in DIRECTIONS:
         folder = work / f"strip-{name}"
         run("edit", inversion, "--direction", name, "--strip=-3:3:7", "--sample", 0, "--out", folder)
-        strip = read_picture(folder / "000000-00-strip.png").pixels
-        shown.append(resize(strip, (2 * strip.shape[0], 2 * strip.shape[1])))
+        shown.append(read_picture(folder / "000000-00-strip.png").pixels)
     whole = Image.fromarray(np.concatenate(shown))  # soft pictures bear 256 colours, in a third of the bytes
     whole.quantize(256, dither=Image.Dither.NONE).save(out / "strips.png", optimize=True)
 
