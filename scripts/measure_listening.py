@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganinv.backbones.loading import load_backbone_of
 from ganinv.evaluation.hidden import sweep
-from ganinv.parts import Backbone, load_backbone
+from ganinv.parts import Backbone
 from ganinv.portraits.attributes import ATTRIBUTE_NAMES
 from plugin_ganinpaint.training.codes import CodeReadout
 from plugin_ganinpaint.training.data import Sampler
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("weights", nargs="*", default=[None], help="files; none: the shipped ones")
     parser.add_argument("--count", type=int, default=384)
     asked = parser.parse_args()
-    backbone = load_backbone()
+    backbone = load_backbone_of(asked.weights[0])
     data = DataSettings(hidden_codes=1.0, layer_range=0.0, style_mixing=0.0)
     config = replace(TrainConfig(), data=data, holes=HoleSettings(half=2.0, empty=0.0))
     told = ToldEntries(backbone)

@@ -18,7 +18,8 @@ import torch
 from render_latents import with_latents
 from torch import Tensor
 
-from ganinv.api import load_backbone, load_method
+from ganinv.api import load_method
+from ganinv.backbones.loading import load_backbone_of
 from ganinv.evaluation.hidden import Swept, sweep
 from ganinv.evaluation.measure import look
 from ganinv.images import to_tensor
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--samples", type=int, default=8)
     asked = parser.parse_args()
-    backbone, judge = load_backbone(), load_judge()
+    backbone, judge = load_backbone_of(asked.weights), load_judge()
     column, size = judge.column(asked.attribute), backbone.resolution
     swept = [sweep(asked.attribute, SERIES, i, size, asked.samples, 0) for i in range(asked.count)]
     z = with_latents(asked.count, size, backbone.z_dim, SERIES, 0)["z"]

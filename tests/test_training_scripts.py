@@ -288,3 +288,19 @@ def test_weights_for_a_wider_generator_have_no_skip_encoder(tmp_path: Path) -> N
     method = load_method("diverse-inpaint", backbone=grown, weights=tmp_path / "w.safetensors")
     found = method.invert(torch.zeros(1, 3, 256, 256), torch.ones(1, 1, 256, 256), samples=2)
     assert found.options["stage"] == 1 and method.render(found).shape == (1, 2, 3, 256, 256)
+
+
+def test_the_judge_tells_units_of_a_generator_larger_than_it_looks_at() -> None:
+    from fit_directions import with_units
+
+    from ganinv.api import load_backbone, load_directions
+    from ganinv.editing.edits import Direction
+    from ganinv.metrics.judge import load_judge
+
+    backbone, judge = load_backbone("portraits-128"), load_judge()
+    assert judge.config.resolution < backbone.resolution
+    age = load_directions(backbone)["age"]
+    assert isinstance(age, Direction)
+    ws = backbone.map(torch.randn(16, backbone.z_dim, generator=torch.Generator().manual_seed(2)))
+    (found,) = with_units(backbone, judge, {"age": age.vector}, ws)
+    assert found.unit == pytest.approx(age.unit, rel=0.35)
