@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganinv.backbones import DEFAULT
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import find_model, load_backbone, load_discriminator
 from ganinv.checkpoints import read_checkpoint
@@ -26,7 +27,7 @@ from ganinv.editing.fit import fit_boundary, project_out, response, unit_length
 from ganinv.editing.manifest import write_directions
 from ganinv.errors import UsageError
 from ganinv.metrics.features import to_side
-from ganinv.metrics.judge import Judge, load_judge
+from ganinv.metrics.judge import JUDGE, Judge, load_judge
 from plugin_ganinpaint.losses import FeatureDistance
 
 METHODS = ("pictures", "response", "svm", "svm-orthogonal")
@@ -54,8 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", default="portraits-128")
-    parser.add_argument("--judge", default="portraits-64")
+    parser.add_argument("--backbone", default=DEFAULT)
+    parser.add_argument("--judge", default=JUDGE)
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("--steps", type=int, default=STEPS, help="of the fit to pictures")
     parser.add_argument("--samples", type=int, default=5000)

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganinv.backbones import DEFAULT
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import DEFAULT, find_model, load_backbone
+from ganinv.backbones.loading import find_model, load_backbone
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.editing.edits import Direction
 from ganinv.editing.manifest import read_directions, write_directions
@@ -33,9 +34,7 @@ def main() -> None:
     )
     parser.add_argument("small", help="name or file of the smaller generator")
     parser.add_argument("large", type=Path, help="file of the one grown from it")
-    parser.add_argument(
-        "--weights", default=DEFAULT, help="diverse-inpaint weights of the smaller one"
-    )
+    parser.add_argument("--weights", default=DEFAULT, help="diverse-inpaint weights of the smaller one")
     parser.add_argument("--directions", default=DEFAULT, help="directions of the smaller one")
     parser.add_argument("--to", type=Path, required=True, help="folder for both files")
     args = parser.parse_args()

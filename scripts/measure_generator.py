@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from ganinv.api import load_backbone
-from ganinv.backbones.loading import DEFAULT
+from ganinv.backbones import DEFAULT
 from ganinv.metrics.distribution import kid
 from ganinv.metrics.features import judge_features, to_side
 from ganinv.metrics.judge import load_judge

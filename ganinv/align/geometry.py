@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ganinv.errors import InputError, UnknownNameError, UsageError
+from ganinv.portraits import draws_portraits
 
 Points = npt.NDArray[np.float64]
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
@@ -67,6 +68,11 @@ def preset(name: str, size: int | None = None) -> Preset:
     if name not in PRESETS:
         raise UnknownNameError("preset", name, PRESETS)
     return PRESETS[name] if size is None else PRESETS[name].at(size)
+
+
+def own_preset(backbone_name: str, size: int) -> Preset:
+    """That of the bundled domain for its generators, FFHQ's for others. Raises UsageError."""
+    return preset("portraits" if draws_portraits(backbone_name) else "ffhq", size)
 
 
 class Anchors(NamedTuple):

@@ -9,6 +9,7 @@ import torch
 from ganinv.align.faces import Face, face_from_points
 from ganinv.backbones.base import Backbone
 from ganinv.images import Picture, to_uint8
+from ganinv.portraits import draws_portraits
 from ganinv.sampling import sample_z
 
 _SEED = 20260
@@ -26,7 +27,7 @@ class Example:
 
 def examples(backbone: Backbone) -> list[Example]:
     """Portraits of the bundled domain for its generators, samples of their own for others."""
-    if backbone.name.startswith("portraits"):
+    if draws_portraits(backbone.name):
         return _portraits(backbone.resolution)
     with torch.no_grad():
         z = sample_z(_SEED, _SHOWN, backbone.z_dim).to(backbone.w_avg.device)

@@ -15,7 +15,7 @@ from PIL import Image
 from ganinv import images
 from ganinv.align.crop import crop_hole
 from ganinv.align.faces import Face, in_order
-from ganinv.align.geometry import face_quad, preset
+from ganinv.align.geometry import face_quad, own_preset
 from ganinv.align.regions import PARTS
 from ganinv.app.limits import Deadline, Limits
 from ganinv.app.work import SHAPES, Filling, Frame, Work, middle_frame
@@ -81,8 +81,7 @@ class Studio:
         size = self.backbone.resolution
         if method.content not in (None, (size, size)):
             raise UsageError("the page works on square pictures, and this method's are not")
-        name = "portraits" if self.backbone.name.startswith("portraits") else "ffhq"
-        self.preset = preset(name, size)
+        self.preset = own_preset(self.backbone.name, size)
         self.directions: dict[str, Edit] = load_directions(self.backbone, stored=stored)
         self.detector = _detector()
         self._busy = threading.Lock()

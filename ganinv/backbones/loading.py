@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from ganinv.backbones import DEFAULT
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.discriminator import Discriminator, DiscriminatorConfig
 from ganinv.backbones.running import compile_synthesis, set_precision
@@ -22,7 +23,6 @@ from ganinv.errors import CheckpointError, ConfigError, NoSuchPartError, Unknown
 from ganinv.plugins import plugin_packages, registry
 from ganinv.store import SUFFIXES, stored_models
 
-DEFAULT = "portraits-128"
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 M = TypeVar("M", bound=nn.Module)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ganinv.backbones import DEFAULT
 from ganinv.cli.options import Finite, seed_option
 from ganinv.cli.progress import counted
 from ganinv.errors import UsageError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _POOR = 0.7  # a guess gets 0.5
 
 backbone_option = click.option(
-    "--backbone", default="portraits-128", show_default=True, help="A model's name or a file."
+    "--backbone", default=DEFAULT, show_default=True, help="A model's name or a file."
 )
 
 

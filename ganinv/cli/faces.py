@@ -112,11 +112,12 @@ def _opened(settings: FaceSettings, changed: int) -> Detector:
 
 
 def preset_for(settings: FaceSettings, backbone_name: str, resolution: int) -> Preset:
-    """The preset asked for at a backbone's size; default: that of the bundled domain, else FFHQ's."""
-    from ganinv.align.geometry import preset
+    """The preset asked for, or the backbone's own, at its size. Raises UnknownNameError, UsageError."""
+    from ganinv.align.geometry import own_preset, preset
 
-    own = "portraits" if backbone_name.startswith("portraits") else "ffhq"
-    return preset(settings.preset or own, resolution)
+    if settings.preset is None:
+        return own_preset(backbone_name, resolution)
+    return preset(settings.preset, resolution)
 
 
 def mask_request(spec: str | None, job: Job, polarity: str, seed: int) -> MaskRequest | None:

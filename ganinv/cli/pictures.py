@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganinv.backbones import DEFAULT
 from ganinv.cli.inputs import PICTURE_SUFFIXES, Job
 from ganinv.cli.options import Finite, Size, mask_polarity_option, options, seed_option
 from ganinv.cli.progress import step_bar
@@ -27,7 +28,7 @@ _FOREIGN_PSNR = 12.0
 backbone_option = click.option(
     "--backbone",
     metavar="NAME|FILE",
-    help="Generator; default: the one in the file of --weights, if any, else portraits-128.",
+    help=f"Generator; default: the one in the file of --weights, if any, else {DEFAULT}.",
 )
 
 picture_options = options(

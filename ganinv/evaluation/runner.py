@@ -28,8 +28,9 @@ from ganinv.method import InversionMethod
 from ganinv.metrics.bootstrap import Estimate
 from ganinv.metrics.calibration import bin_edges, calibrate, total_variation
 from ganinv.metrics.features import judge_features, scripted_features
-from ganinv.metrics.judge import JUDGE, Judge, load_judge, reads
+from ganinv.metrics.judge import JUDGE, Judge, load_judge
 from ganinv.metrics.readings import READ_AS
+from ganinv.portraits import draws_portraits
 
 REPORT = "report.json"
 
@@ -94,7 +95,7 @@ def _instruments(settings: EvaluationSettings, backbone: Backbone) -> Instrument
     judge = load_judge(path)
     own = judge_features(judge, sha256_file(path))
     given = scripted_features(settings.features) if settings.features else None
-    readable = settings.series is not None or reads(backbone)
+    readable = settings.series is not None or draws_portraits(backbone.name)
     edits = {}
     if readable and settings.edits:
         known = load_directions(backbone, stored=False)

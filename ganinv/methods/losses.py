@@ -18,8 +18,9 @@ from torch import Tensor
 from ganinv.backbones.base import Backbone
 from ganinv.errors import UsageError
 from ganinv.metrics.features import to_side
-from ganinv.metrics.judge import load_judge, reads
+from ganinv.metrics.judge import load_judge
 from ganinv.metrics.perceptual import Features, feature_distance, weighted_mean
+from ganinv.portraits import draws_portraits
 
 _SMALLEST = 8  # px: below it a mean over visible pixels says nothing that the sizes above do not
 
@@ -87,7 +88,7 @@ def perceptual_features(perceptual: str, backbone: Backbone) -> tuple[Features |
     if perceptual == "pixels":
         return None, "pixels"
     if perceptual in ("auto", "judge"):
-        if reads(backbone):
+        if draws_portraits(backbone.name):
             judge = load_judge().to(device)
             return lambda images: judge.maps(to_side(images, judge.config.resolution)), "judge"
         if perceptual == "auto":

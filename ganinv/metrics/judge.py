@@ -19,13 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import find_model
 from ganinv.checkpoints import load_weights, read_checkpoint
 
 JUDGE = "portraits-64"
 """The bundled one, which looks at pictures of 64 px."""
-_DOMAIN = "portraits"
 
 
 @dataclass(frozen=True)
@@ -125,11 +123,6 @@ class Judge(nn.Module):
         if name not in self.config.names:
             raise ValueError(f"the judge does not read {name!r}; it reads {', '.join(self.config.names)}")
         return self.config.names.index(name)
-
-
-def reads(backbone: Backbone) -> bool:
-    """Whether a backbone draws what the bundled judge knows, by its name."""
-    return backbone.name.startswith(_DOMAIN)
 
 
 def load_judge(name_or_path: Path | str = JUDGE) -> Judge:

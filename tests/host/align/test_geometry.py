@@ -20,6 +20,7 @@ from ganinv.align.geometry import (
     face_quad,
     inside,
     inverted,
+    own_preset,
     preset,
     side,
     to_crop,
@@ -133,6 +134,8 @@ def test_presets() -> None:
         preset("ffqh")
     with pytest.raises(UsageError, match="--size 3: give 8 to 4096"):
         preset("psp", 3)
+    assert own_preset("portraits-128", 128) == preset("portraits")
+    assert own_preset("ffhq256", 256) == preset("ffhq", 256)
 
 
 def test_layouts() -> None:
