@@ -7,7 +7,7 @@ are equal files.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class Inversion:
     working: uint8 (N, 3, H, W), the pictures at backbone size. hole: uint8 (N, 1, H, W), 1 = erased.
     content: height and width of the middle part that holds the picture, black being around it; None = all.
     noise: which noise the generator is run with; "random" is drawn from each sample's seed.
-    features: side -> float32 (N, K, C, side, side), added to the generator's features of that side.
+    features: side -> float16 (N, K, C, side, side), added to the generator's features of that side.
     features_in_holes: whether they also draw what is in holes, see `for_holes`.
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
@@ -85,9 +85,11 @@ class Inversion:
         ):
             raise ValueError(f"content {self.content} does not fit into {list(working.shape[2:])}")
         for side, feature in self.features.items():
-            if feature.ndim != 5 or feature.shape[:2] != (n, k) or feature.shape[3:] != (side, side):
+            fits = feature.ndim == 5 and feature.shape[:2] == (n, k) and feature.shape[3:] == (side, side)
+            if feature.dtype != torch.float16 or not fits:
                 raise ValueError(
-                    f"features of {side} px are {list(feature.shape)}; expected [{n}, {k}, C, {side}, {side}]"
+                    f"features of {side} px are {feature.dtype} {list(feature.shape)}; "
+                    f"expected float16 [{n}, {k}, C, {side}, {side}]"
                 )
         for name, change in self.tuned.items():
             if change.dtype != torch.float16 or change.shape[:2] != (n, k):
@@ -120,7 +122,7 @@ class Inversion:
     def save(self, path: str | Path) -> str:
         """Writes the file, whole or not at all. Returns its SHA-256. Raises OutputError."""
         tensors = {"ws": self.ws, "working": self.working, "hole": self.hole}
-        tensors |= {f"{_FEATURES}{side}": f.float() for side, f in self.features.items()}
+        tensors |= {f"{_FEATURES}{side}": feature for side, feature in self.features.items()}
         tensors |= {f"{_TUNED}{name}": change for name, change in self.tuned.items()}
         header = {
             "seeds": list(self.seeds),
@@ -149,10 +151,10 @@ class Inversion:
                 hole=tensors["hole"],
                 content=_size(header.get("content")),
                 noise=header["noise"],
-                features={int(k[len(_FEATURES) :]): v for k, v in tensors.items() if k.startswith(_FEATURES)},
-                features_in_holes=bool(header.get("features_in_holes", True)),
                 # read as float32; the file holds half precision, so nothing is lost
-                tuned={k[len(_TUNED) :]: v.half() for k, v in tensors.items() if k.startswith(_TUNED)},
+                features={int(side): feature.half() for side, feature in _named(tensors, _FEATURES)},
+                features_in_holes=bool(header.get("features_in_holes", True)),
+                tuned={name: change.half() for name, change in _named(tensors, _TUNED)},
                 **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},
             )
         except KeyError as cause:
@@ -179,6 +181,11 @@ class Inversion:
         if len(shape) != 4:
             raise CheckpointError(f"{path} is not a complete inversion: it lacks codes")
         return shape[0], shape[1]
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return ((name[len(prefix) :], tensor) for name, tensor in tensors.items() if name.startswith(prefix))
 
 
 def _size(value: Any) -> tuple[int, int] | None:

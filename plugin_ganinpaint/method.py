@@ -159,14 +159,14 @@ class DiverseInpaint(GuidedMethod):
         return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
 
     def _skip_features(self, x: Tensor, visible: Tensor, w_out: Tensor, size: int) -> dict[int, Tensor]:
-        """Block side -> (N * K, C, side, side), drawing `size` codes in one pass; {} in stage 1."""
+        """Block side -> float16 (N * K, C, side, side), drawing `size` codes in one pass; {} in stage 1."""
         if self.skip is None:
             return {}
         features: list[dict[int, Tensor]] = []
         for part in chunks(len(w_out), size):
             of = torch.arange(part.start, part.stop, device=x.device) * len(x) // len(w_out)  # its picture
             y1 = self.backbone.synthesize(w_out[part], noise="const").images.float()
-            features.append(self.skip(x[of], visible[of], y1))
+            features.append({r: f.half() for r, f in self.skip(x[of], visible[of], y1).items()})
         return {r: torch.cat([f[r] for f in features]) for r in (features[0] if features else ())}
 
     def _for_each_picture(self, codes: Tensor, pictures: int, samples: int) -> Tensor:

@@ -73,7 +73,7 @@ class FakeMethod(InversionMethod):
         ws = self.backbone.map(sample_z(seed, samples, self.backbone.z_dim), truncation=truncation)
         ws = ws[None].repeat(len(images), 1, 1, 1)  # [N, K, num_ws, w_dim]
         ws[:, :, 0, 0] = known.mean(dim=(1, 2, 3))[:, None]
-        delta = known.mean(dim=(1, 2, 3))[:, None, None, None, None].expand(-1, samples, 3, 4, 4).clone()
+        delta = known.mean(dim=(1, 2, 3))[:, None, None, None, None].expand(-1, samples, 3, 4, 4).half()
         return Inversion(
             ws=ws,
             seeds=sample_seeds(seed, samples),

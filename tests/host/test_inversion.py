@@ -71,8 +71,12 @@ def test_sample(inversion: Inversion, fake_backbone: Backbone) -> None:
         ({"working": torch.zeros(2, 3, 8, 8)}, "expected uint8"),
         ({"hole": torch.zeros(2, 8, 8, dtype=torch.uint8)}, r"expected uint8 \[2, 1, 8, 8\]"),
         (
-            {"features": {4: torch.zeros(2, 3, 5, 8, 8)}},
-            r"features of 4 px are .*; expected \[2, 3, C, 4, 4\]",
+            {"features": {4: torch.zeros(2, 3, 5, 8, 8).half()}},
+            r"features of 4 px are .*; expected float16 \[2, 3, C, 4, 4\]",
+        ),
+        (
+            {"features": {4: torch.zeros(2, 3, 5, 4, 4)}},
+            r"features of 4 px are torch.float32 \[2, 3, 5, 4, 4\]; expected float16",
         ),
     ],
 )
@@ -162,6 +166,8 @@ def test_features_may_stay_out_of_holes(inversion: Inversion, fake_backbone: Bac
 def test_render_joins_what_is_around_a_hole_and_in_it(inversion: Inversion, fake_backbone: Backbone) -> None:
     hole = torch.zeros_like(inversion.hole)
     hole[:, :, 2:5, 1:6] = 1
+    uneven = torch.rand(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(2)).half()
+    inversion = replace(inversion, features={4: uneven})
     erased = replace(inversion, hole=hole, features_in_holes=False)
     shown, whole = render(erased, fake_backbone), render(inversion, fake_backbone)
     alone = render(replace(inversion, features={}), fake_backbone)
@@ -231,7 +237,7 @@ def test_render_with_stylegan2(tiny_backbone: Any, tmp_path: Path) -> None:
         seeds=(1, 2),
         working=torch.zeros(1, 3, 16, 16, dtype=torch.uint8),
         hole=torch.zeros(1, 1, 16, 16, dtype=torch.uint8),
-        features={8: torch.randn(1, 2, 8, 8, 8, generator=generator)},
+        features={8: torch.randn(1, 2, 8, 8, 8, generator=generator).half()},
         backbone=backbone_record(backbone),
         versions=run_versions(),
     )

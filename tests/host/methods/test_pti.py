@@ -95,7 +95,7 @@ def test_a_file_draws_and_edits_the_same_bits(backbone: Backbone, pivots: Invers
 
 
 def test_what_a_pivot_carries_is_kept(backbone: Backbone, pivots: Inversion) -> None:
-    features = {4: torch.full((1, 2, 8, 4, 4), 0.5)}
+    features = {4: torch.full((1, 2, 8, 4, 4), 0.5).half()}
     carried = replace(pivots, features=features, features_in_holes=False, noise="random")
     found = tuned(backbone, carried)
     assert found.noise == "const" and found.features.keys() == {4}
