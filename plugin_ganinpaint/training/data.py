@@ -21,7 +21,8 @@ from .reals import Reals
 from .settings import HoleSettings, TrainConfig
 
 WIDEST = 8
-"""Part holes are widened by 1 to this many pixels at 64 px: people do not erase to the pixel."""
+"""Part holes are widened by 1 to this many pixels at 64 px, by logarithm, so that tight ones are as frequent
+in large pictures: people seldom erase to the pixel."""
 PART_MOST = 0.5
 """Larger shares of the picture are no part of it: pose, light and background move nearly all."""
 
@@ -186,7 +187,7 @@ class Sampler:
         drawn = torch.multinomial(self.told.weight.cpu(), len(z), replacement=True, generator=self.generator)
         entry = drawn.to(self.device)
         widest = max(1, WIDEST * self.backbone.resolution // 64)
-        wider = int(torch.randint(1, widest + 1, (), generator=self.generator))
+        wider = int(widest ** torch.rand((), generator=self.generator))
         low, high = PART_SHARES
         shares = (low + (high - low) * torch.rand(len(z), generator=self.generator)).to(self.device)
         rows = chosen.nonzero()[:, 0]
