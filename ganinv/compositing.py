@@ -3,7 +3,8 @@
 A generator's picture is nowhere quite the picture it was asked for: a background is a little greener, skin a
 little darker. Known pixels tell by how much. That difference is carried on into the hole as a membrane, which
 is smooth inside and fixed at the edge (Perez et al., "Poisson Image Editing", 2003: the gradients in the hole
-stay the generator's). docs/method.md has what it changes.
+stay the generator's). What is too fine for a membrane, a strand or an edge that the generator has elsewhere,
+would all be in one step at the hole's edge: it fades over a few pixels. docs/method.md has what that changes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ganinv.images import Bools, Bytes
 _SMALL = 64
 _SWEEPS, _SWEEPS_LARGE = 12, 4
 """Smoothing steps at sizes up to `_SMALL` px and above; the next smaller size has done the rest."""
+_FADING = (0.5, 0.375, 0.25, 0.125)
+"""Shares of the fine difference at a hole's edge that are carried to the first pixels inside."""
 
 
 def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0, *, tones: bool = True) -> Bytes:
@@ -95,7 +98,21 @@ def joined(inside: Tensor, outside: Tensor, known: Tensor) -> Tensor:
     Returns:
         (N, C, H, W); `inside` where nothing is outside.
     """
-    return torch.where(known > 0, outside, inside + membrane((outside - inside) * known, known))
+    return torch.where(known > 0, outside, inside + carried((outside - inside) * known, known))
+
+
+def carried(values: Tensor, known: Tensor) -> Tensor:
+    """`membrane`, drawn at the first pixels beside known ones towards what these have: what is too fine to be
+    carried on smoothly fades over `len(_FADING)` pixels instead of ending at once. Same arguments and result.
+    """
+    found, near, reached = membrane(values, known), values, known
+    for share in _FADING:  # each ring takes the mean of its neighbours one ring further out
+        count = _beside(pad(reached, (1, 1, 1, 1)))
+        ring = (count > 0) & (reached == 0)
+        near = torch.where(ring, _beside(pad(near, (1, 1, 1, 1))) / count.clamp_min(1), near)
+        found = torch.where(ring, torch.lerp(found, near, share), found)
+        reached = torch.where(ring, 1.0, reached)
+    return found
 
 
 def membrane(values: Tensor, known: Tensor) -> Tensor:
@@ -120,8 +137,12 @@ def membrane(values: Tensor, known: Tensor) -> Tensor:
     found = torch.where(known > 0, values, start)
     steps = _SWEEPS if side <= _SMALL else _SWEEPS_LARGE
     for _ in range(steps if side > 1 else 0):
-        around = pad(found, (1, 1, 1, 1), mode="replicate")
-        rows = around[:, :, :-2, 1:-1] + around[:, :, 2:, 1:-1]
-        columns = around[:, :, 1:-1, :-2] + around[:, :, 1:-1, 2:]
-        found = torch.where(known > 0, values, (rows + columns) / 4)
+        around = _beside(pad(found, (1, 1, 1, 1), mode="replicate"))
+        found = torch.where(known > 0, values, around / 4)
     return found
+
+
+def _beside(padded: Tensor) -> Tensor:
+    """Sums of each pixel's four neighbours: (N, C, H + 2, W + 2), padded by one -> (N, C, H, W)."""
+    rows = padded[:, :, :-2, 1:-1] + padded[:, :, 2:, 1:-1]
+    return rows + (padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:])

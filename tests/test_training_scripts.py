@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
         "portraits_phases",
         "grown_portraits",
         "grow_weights",
+        "measure_seams",
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
@@ -304,3 +306,17 @@ def test_the_judge_tells_units_of_a_generator_larger_than_it_looks_at() -> None:
     ws = backbone.map(torch.randn(16, backbone.z_dim, generator=torch.Generator().manual_seed(2)))
     (found,) = with_units(backbone, judge, {"age": age.vector}, ws)
     assert found.unit == pytest.approx(age.unit, rel=0.35)
+
+
+def test_steps_at_a_seam_are_counted_by_depth() -> None:
+    from measure_seams import depths, steps
+
+    hole = np.zeros((1, 8, 16), bool)
+    hole[:, :, 8:] = True
+    levels = depths(torch.from_numpy(hole)[:, None], 3)
+    assert levels[0, 0, 0].tolist() == [0] * 8 + [1, 2, 3, 4, 4, 4, 4, 4]
+    pictures = np.zeros((1, 8, 16, 3), np.uint8)
+    pictures[:, :, 8:] = 40  # a seam
+    pictures[:, :, 10:] = 50  # and a step two pixels further in
+    assert steps(pictures, levels, 3).tolist() == [40, 0, 10]
+    assert steps(pictures.swapaxes(1, 2), levels.swapaxes(2, 3), 3).tolist() == [40, 0, 10]

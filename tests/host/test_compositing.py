@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from ganinv.compositing import composite, matched, membrane
+from ganinv.compositing import composite, joined, matched, membrane
 from ganinv.errors import UsageError
 
 few = settings(max_examples=25, deadline=None)
@@ -68,6 +68,21 @@ def test_a_constant_difference_is_taken_out_everywhere() -> None:
     assert np.array_equal(composite(raw, truth, hole), truth)
     hard = composite(raw, truth, hole, tones=False)
     assert np.array_equal(hard[hole], raw[hole]) and np.array_equal(hard[~hole], truth[~hole])
+
+
+def test_a_difference_too_fine_to_carry_on_fades_over_four_pixels() -> None:
+    """Rows of known pixels that are off by turns: a membrane has little of it one pixel further in."""
+    known = torch.zeros(1, 1, 32, 32)
+    known[..., :16] = 1
+    by_turns = (1 - 2 * (torch.arange(32) % 2)).float()[:, None].expand(1, 1, 32, 32)
+    outside = 100 + 20 * by_turns * known
+    shown = joined(torch.full_like(outside, 100), outside, known)[0, 0, 8:24]  # away from the border
+    assert torch.equal(shown[:, :16], outside[0, 0, 8:24, :16])
+    off = ((shown - 100) * by_turns[0, 0, 8:24]).mean(dim=0)[15:21] / 20
+    assert off[0] == 1 and off[1:5].tolist() == pytest.approx([0.6, 0.4, 0.25, 0.125], abs=0.05)
+    assert off[5].abs() < 0.02
+    alone = membrane((outside - 100) * known, known)[0, 0, 8:24]
+    assert (alone * by_turns[0, 0, 8:24]).mean(dim=0)[16] / 20 < 0.3
 
 
 def test_known_pixels_stay_and_hidden_ones_are_not_read() -> None:
