@@ -3,8 +3,9 @@
 A generator's picture is nowhere quite the picture it was asked for: a background is a little greener, skin a
 little darker. Known pixels tell by how much. That difference is carried on into the hole as a membrane, which
 is smooth inside and fixed at the edge (Perez et al., "Poisson Image Editing", 2003: the gradients in the hole
-stay the generator's). What is too fine for a membrane, a strand or an edge that the generator has elsewhere,
-would all be in one step at the hole's edge: it fades over a few pixels. docs/method.md has what that changes.
+stay the generator's). What is none of tone, a strand that the generator has elsewhere or a scrap of a beard
+where it drew skin, would be one step at the hole's edge: it fades over a few pixels. docs/method.md has what
+that changes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from ganinv.errors import UsageError
-from ganinv.images import Bools, Bytes
+from ganinv.images import Bools, Bytes, from_levels, to_levels
 
 _SMALL = 64
 _SWEEPS, _SWEEPS_LARGE = 12, 4
 """Smoothing steps at sizes up to `_SMALL` px and above; the next smaller size has done the rest."""
-_FADING = (0.5, 0.375, 0.25, 0.125)
-"""Shares of the fine difference at a hole's edge that are carried to the first pixels inside."""
+_FADING = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Shares of what is left of the difference at a hole's edge that the first pixels inside take."""
+_TONE = 0.3
+"""Largest difference of tones, of a range of 2: where it is larger, the pictures show different things."""
 
 
 def composite(raw: Bytes, working: Bytes, hole: Bools, feather: int = 0, *, tones: bool = True) -> Bytes:
@@ -83,17 +86,16 @@ def matched(raw: Bytes, working: Bytes, hole: Bools) -> Bytes:
     if hole.all() or not hole.any():
         return raw
     known = torch.from_numpy(~hole)[:, None].float()  # (N, 1, H, W)
-    drawn = torch.from_numpy(raw.astype(np.float32)).permute(0, 3, 1, 2)
-    wanted = torch.from_numpy(working.astype(np.float32)).permute(0, 3, 1, 2)
-    moved = joined(drawn, wanted, known).add_(0.5).floor_().clamp_(0, 255).permute(0, 2, 3, 1)
-    return np.where(hole[..., None], moved.numpy().astype(np.uint8), raw)
+    drawn, wanted = (from_levels(torch.from_numpy(levels).permute(0, 3, 1, 2)) for levels in (raw, working))
+    moved = to_levels(joined(drawn, wanted, known)).permute(0, 2, 3, 1).numpy()
+    return np.where(hole[..., None], moved, raw)
 
 
 def joined(inside: Tensor, outside: Tensor, known: Tensor) -> Tensor:
     """One picture inside a hole and another outside it, the tones of the first moved to meet the other's.
 
     Args:
-        inside, outside: float32 (N, C, H, W). known: (N, 1, H, W), 1 = outside, else 0.
+        inside, outside: float32 (N, C, H, W) in [-1, 1]. known: (N, 1, H, W), 1 = outside, else 0.
 
     Returns:
         (N, C, H, W); `inside` where nothing is outside.
@@ -101,11 +103,13 @@ def joined(inside: Tensor, outside: Tensor, known: Tensor) -> Tensor:
     return torch.where(known > 0, outside, inside + carried((outside - inside) * known, known))
 
 
-def carried(values: Tensor, known: Tensor) -> Tensor:
-    """`membrane`, drawn at the first pixels beside known ones towards what these have: what is too fine to be
-    carried on smoothly fades over `len(_FADING)` pixels instead of ending at once. Same arguments and result.
+def carried(difference: Tensor, known: Tensor) -> Tensor:
+    """A difference at known pixels, carried on to all others: what can be one of tones as a `membrane`; what
+    is left, too large or too fine for one, fades over `len(_FADING)` pixels. Arguments and result as there.
     """
-    found, near, reached = membrane(values, known), values, known
+    largest = difference.abs().amax(dim=1, keepdim=True)
+    found = membrane(difference * (_TONE / largest.clamp_min(_TONE)), known)
+    near, reached = difference, known
     for share in _FADING:  # each ring takes the mean of its neighbours one ring further out
         count = _beside(pad(reached, (1, 1, 1, 1)))
         ring = (count > 0) & (reached == 0)

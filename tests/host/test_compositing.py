@@ -70,19 +70,33 @@ def test_a_constant_difference_is_taken_out_everywhere() -> None:
     assert np.array_equal(hard[hole], raw[hole]) and np.array_equal(hard[~hole], truth[~hole])
 
 
-def test_a_difference_too_fine_to_carry_on_fades_over_four_pixels() -> None:
-    """Rows of known pixels that are off by turns: a membrane has little of it one pixel further in."""
+def seam(size: float, fine: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is carried of a difference of this size, alike or by turns from row to row, over that difference,
+    [8], the first of known pixels; and the same of a membrane alone.
+    """
     known = torch.zeros(1, 1, 32, 32)
     known[..., :16] = 1
-    by_turns = (1 - 2 * (torch.arange(32) % 2)).float()[:, None].expand(1, 1, 32, 32)
-    outside = 100 + 20 * by_turns * known
-    shown = joined(torch.full_like(outside, 100), outside, known)[0, 0, 8:24]  # away from the border
-    assert torch.equal(shown[:, :16], outside[0, 0, 8:24, :16])
-    off = ((shown - 100) * by_turns[0, 0, 8:24]).mean(dim=0)[15:21] / 20
-    assert off[0] == 1 and off[1:5].tolist() == pytest.approx([0.6, 0.4, 0.25, 0.125], abs=0.05)
-    assert off[5].abs() < 0.02
-    alone = membrane((outside - 100) * known, known)[0, 0, 8:24]
-    assert (alone * by_turns[0, 0, 8:24]).mean(dim=0)[16] / 20 < 0.3
+    rows = (1 - 2 * (torch.arange(32) % 2)) if fine else torch.ones(32)
+    outside = size * rows.float()[:, None].expand(1, 1, 32, 32) * known
+    shown = joined(torch.zeros_like(outside), outside, known)
+    assert torch.equal(shown[..., :16], outside[..., :16])
+    parts = (found[0, 0, 8:24, 15:23] * rows[8:24, None] for found in (shown, membrane(outside, known)))
+    over, alone = (part.mean(dim=0) / size for part in parts)  # away from the picture's border
+    return over, alone
+
+
+def test_a_difference_too_fine_for_tones_fades_over_some_pixels() -> None:
+    over, alone = seam(0.2, fine=True)
+    assert over[0] == 1 and ((over[:-1] - over[1:]) < 0.3).all() and over[7].abs() < 0.15
+    assert alone[0] - alone[1] > 0.7
+
+
+def test_a_difference_too_large_for_tones_fades_too() -> None:
+    over, _ = seam(0.3, fine=False)
+    torch.testing.assert_close(over, torch.ones(8), atol=0.02, rtol=0)  # one of tones: carried on
+    over, alone = seam(0.9, fine=False)
+    assert over[0] == 1 and ((over[:-1] - over[1:]) < 0.25).all() and 0.3 < over[7] < 0.45
+    assert alone[7] > 0.95
 
 
 def test_known_pixels_stay_and_hidden_ones_are_not_read() -> None:
