@@ -24,6 +24,7 @@ _SWEEPS, _SWEEPS_LARGE = 12, 4
 """Smoothing steps at sizes up to `_SMALL` px and above; the next smaller size has done the rest."""
 _FADING = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of what is left of the difference at a hole's edge that the first pixels inside take."""
+_INNER = (..., slice(1, -1), slice(1, -1))
 _TONE = 0.3
 """Largest difference of tones, of a range of 2: where it is larger, the pictures show different things."""
 
@@ -109,14 +110,14 @@ def carried(difference: Tensor, known: Tensor) -> Tensor:
     """
     largest = difference.abs().amax(dim=1, keepdim=True)
     found = membrane(difference * (_TONE / largest.clamp_min(_TONE)), known)
-    near, reached = difference, known
-    for share in _FADING:  # each ring takes the mean of its neighbours one ring further out
-        count = _beside(pad(reached, (1, 1, 1, 1)))
-        ring = (count > 0) & (reached == 0)
-        near = torch.where(ring, _beside(pad(near, (1, 1, 1, 1))) / count.clamp_min(1), near)
-        found = torch.where(ring, torch.lerp(found, near, share), found)
-        reached = torch.where(ring, 1.0, reached)
-    return found
+    near, reached, share = pad(difference, (1, 1, 1, 1)), pad(known, (1, 1, 1, 1)), torch.zeros_like(known)
+    for part in _FADING:  # each ring takes the mean of its neighbours one ring further out
+        count = _beside(reached)
+        ring = ((count > 0) & (reached[_INNER] == 0)).float()
+        near[_INNER].addcmul_(_beside(near), ring / count.clamp_min(1))
+        reached[_INNER].add_(ring)
+        share.add_(ring, alpha=part)
+    return torch.lerp(found, near[_INNER], share)
 
 
 def membrane(values: Tensor, known: Tensor) -> Tensor:
