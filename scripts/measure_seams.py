@@ -60,7 +60,7 @@ def completions(weights: str | None, count: int) -> tuple[np.ndarray, np.ndarray
         if hole.all() or not hole.any():
             continue
         inversion = method.invert(*as_tensors(picture, hole), seed=index)
-        found.append((picture, to_uint8(render(inversion.for_holes(), backbone)[0, 0])[0], hole))
+        found.append((picture, to_uint8(render(inversion.for_holes(), backbone)[0, 0]), hole))
     truth, drawn, erased = (np.stack(part) for part in zip(*found, strict=True))
     return truth, drawn, erased
 

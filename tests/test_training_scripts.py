@@ -320,3 +320,17 @@ def test_steps_at_a_seam_are_counted_by_depth() -> None:
     pictures[:, :, 10:] = 50  # and a step two pixels further in
     assert steps(pictures, levels, 3).tolist() == [40, 0, 10]
     assert steps(pictures.swapaxes(1, 2), levels.swapaxes(2, 3), 3).tolist() == [40, 0, 10]
+
+
+def test_seams_of_the_shipped_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import measure_seams
+
+    monkeypatch.setattr(sys, "argv", ["measure_seams.py", "--count", "6", "--depth", "3"])
+    measure_seams.main()
+    _, *rows = capsys.readouterr().out.splitlines()
+    found = {row[:24].strip(): [float(share) for share in row[24:].split()] for row in rows}
+    assert len(found) == 5 and all(len(shares) == 3 for shares in found.values())
+    assert found["pasted (--no-tones)"][0] > found["a membrane alone"][0] > found["as it is"][0]
+    assert found["as it is, --feather 1"][0] < found["as it is"][0]
