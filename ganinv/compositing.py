@@ -87,8 +87,8 @@ def matched(raw: Bytes, working: Bytes, hole: Bools) -> Bytes:
     if hole.all() or not hole.any():
         return raw
     known = torch.from_numpy(~hole)[:, None].float()  # (N, 1, H, W)
-    drawn, wanted = (from_levels(torch.from_numpy(levels).permute(0, 3, 1, 2)) for levels in (raw, working))
-    moved = to_levels(joined(drawn, wanted, known)).permute(0, 2, 3, 1).numpy()
+    drawn, wanted = (torch.from_numpy(levels).permute(0, 3, 1, 2).contiguous() for levels in (raw, working))
+    moved = to_levels(joined(from_levels(drawn), from_levels(wanted), known)).permute(0, 2, 3, 1).numpy()
     return np.where(hole[..., None], moved, raw)
 
 
