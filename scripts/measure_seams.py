@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from ganinv.api import composite, load_backbone, load_method
+from ganinv.api import composite, load_method
 from ganinv.backbones.loading import load_backbone_of
 from ganinv.compositing import membrane
 from ganinv.evaluation.pictures import HoleSet, Portraits, as_tensors
@@ -50,7 +50,7 @@ def main() -> None:
 
 def completions(weights: str | None, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """True pictures and what the generator draws for their holes, uint8 (N, H, W, 3); holes (N, H, W)."""
-    backbone = load_backbone() if weights is None else load_backbone_of(weights)
+    backbone = load_backbone_of(weights)
     method = load_method("diverse-inpaint", backbone=backbone, weights=weights)
     portraits = Portraits(SERIES, count, backbone.resolution)
     holes = HoleSet(FAMILIES, 0, backbone.resolution)

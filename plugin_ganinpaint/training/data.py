@@ -21,8 +21,7 @@ from .reals import Reals
 from .settings import HoleSettings, TrainConfig
 
 WIDEST = 8
-"""Part holes are widened by 1 to this many pixels at 64 px, by logarithm, so that tight ones are as frequent
-in large pictures: people seldom erase to the pixel."""
+"""Most pixels by which part holes are widened, at 64 px: people seldom erase to the pixel."""
 PART_MOST = 0.5
 """Larger shares of the picture are no part of it: pose, light and background move nearly all."""
 
@@ -186,8 +185,7 @@ class Sampler:
         chosen = self._chance(len(z), self.config.data.part_holes) & agrees
         drawn = torch.multinomial(self.told.weight.cpu(), len(z), replacement=True, generator=self.generator)
         entry = drawn.to(self.device)
-        widest = max(1, WIDEST * self.backbone.resolution // 64)
-        wider = int(widest ** torch.rand((), generator=self.generator))
+        wider = widening(self.backbone.resolution, self.generator)
         low, high = PART_SHARES
         shares = (low + (high - low) * torch.rand(len(z), generator=self.generator)).to(self.device)
         rows = chosen.nonzero()[:, 0]
@@ -255,6 +253,12 @@ class Sampler:
     def _chance(self, count: int, probability: float) -> Tensor:
         """(count,) bool, each true with that probability; always takes the same number of draws."""
         return (torch.rand(count, generator=self.generator) < probability).to(self.device)
+
+
+def widening(resolution: int, generator: torch.Generator) -> int:
+    """Pixels by which a part hole is widened: 1 to `WIDEST` at 64 px, each doubling as likely as the next."""
+    widest = max(1, WIDEST * resolution // 64)
+    return round(widest ** float(torch.rand((), generator=generator)))
 
 
 def draw_holes(

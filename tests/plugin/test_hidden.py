@@ -128,6 +128,15 @@ def test_only_what_moves_clearly_is_part_of_the_hole() -> None:
     assert torch.equal(tight, quarters_visible(0).bool().expand(2, -1, -1, -1))
 
 
+@pytest.mark.parametrize(("resolution", "most"), [(8, 1), (64, 8), (128, 16), (1024, 128)])
+def test_part_holes_are_widened_by_logarithm(resolution: int, most: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([data.widening(resolution, generator) for _ in range(2000)])
+    assert drawn.min() == 1 and drawn.max() == most
+    if most > 1:  # half of them up to the square root of the most
+        assert (drawn <= most**0.5).float().mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_part_holes_alone_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.part_holes needs data\.hidden_codes above 0"):
         settings.DataSettings(part_holes=0.5)
