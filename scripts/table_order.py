@@ -33,7 +33,7 @@ def work(shop: Workshop, chosen: Sequence[Row], phase: str, *, poll: float = POL
                 failed[row.name] = f"{start}, from which it begins, could not be trained"
             elif (
                 start is not None
-                and "train" in shop.todo(row, phase, row.name in names)
+                and row.needs_start(shop.todo(row, phase, row.name in names))
                 and not shop.trained(shop.rows[start])
             ):
                 continue
@@ -73,7 +73,7 @@ def _pending(
             failed[row.name] = str(error)
     needed = {row.name for row in left}
     for row in left:
-        start = row.begins_from if "train" in shop.todo(row, phase, True) else None
+        start = row.begins_from if row.needs_start(shop.todo(row, phase, True)) else None
         while start is not None and start not in failed:
             try:
                 if shop.trained(shop.rows[start]):

@@ -68,9 +68,7 @@ def _head(shop: Workshop, records: Mapping[str, Record]) -> list[str]:
         "training saw ([what the figures say](evaluation.md)). The rows are in `scripts/tables.yaml`, each "
         "row's settings, digests and figures in `docs/tables/`. Intervals hold 95 %, over pictures; the best "
         "of each column is bold, which says nothing where intervals overlap. Pictures and CPU minutes are "
-        "those of the training of a row and of what it begins from, one thread each. Rows of stage 2 fill "
-        "holes with skip features too, as the paper does (`fill=features`); `ganinv invert` fills them "
-        "from the code alone, as rows of stage 1 do.",
+        "those of the training of a row and of what it begins from, one thread each.",
     ]
     for name, row in shop.rows.items():
         training = records[name]["training"]
@@ -171,9 +169,9 @@ def common_protocol(found: Mapping[str, Record]) -> str:
 
 def budget_of(row: Row, rows: Mapping[str, Row], records: Mapping[str, Record]) -> tuple[str, str]:
     """Pictures, and CPU minutes, of a row with what it begins from, shared starts left out."""
-    if row.train is None:
+    chain = [r for r in [*ancestors(row, rows), row] if r.train is not None and not r.shared]
+    if not chain:
         return "none", "0"
-    chain = [r for r in [*ancestors(row, rows), row] if not r.shared]
     told = [records[r.name]["training"] for r in chain]
     if not all(told):
         return "?", "?"

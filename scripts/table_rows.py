@@ -8,11 +8,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ganinv.backbones.loading import find_model
+from ganinv.checkpoints import sha256_file
 from plugin_ganinpaint.training.entry import find_config
 
 TAKES = ("encoder", "state", "weights")
@@ -77,8 +80,12 @@ class Row:
 
     @property
     def weighs(self) -> bool:
-        """Whether it is measured with weights that its training wrote."""
-        return self.train is not None and bool(self.measure.get("weights", True))
+        """Whether it is measured with weights: those of its training, or of the row it begins from."""
+        return (self.train or self.begins_from) is not None and bool(self.measure.get("weights", True))
+
+    def needs_start(self, todo: Sequence[str]) -> bool:
+        """Whether what is left to do takes something of the row that it begins from."""
+        return self.begins_from is not None and bool(todo) and (self.train is None or "train" in todo)
 
 
 def read_rows(path: Path, *, scale: float = 1.0, count: int = 500) -> dict[str, Row]:
@@ -178,6 +185,8 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 def _check(row: Row, rows: Mapping[str, Row], path: Path) -> None:
     if (row.begins_from is None) != (row.takes is None) or row.takes not in (None, *TAKES):
         raise TableError(f"row {row.name} in {path}: begins_from and takes ({', '.join(TAKES)}) go together")
+    if row.train is None and row.takes not in (None, "weights"):
+        raise TableError(f"row {row.name} in {path} is not trained, so all it can take is weights")
     if row.begins_from is not None:
         names = list(rows)
         if row.begins_from not in rows:
@@ -216,24 +225,33 @@ def with_ancestors(chosen: Iterable[Row], rows: Mapping[str, Row]) -> list[Row]:
 
 
 def training_digest(row: Row, rows: Mapping[str, Row]) -> str:
-    """Of all that the weights of a row depend on; "" for a row without training."""
-    if row.train is None:
-        return ""
+    """Of all that the weights of a row depend on; "" for a row without any."""
     start = row.begins_from and training_digest(rows[row.begins_from], rows)
+    if row.train is None:
+        return start or ""
     path = find_config(row.train.config, None, row.train.method)
+    config = yaml.safe_load(path.read_text()) if path else {}
     train = {
         "method": row.train.method,
-        "config": path and yaml.safe_load(path.read_text()),
+        "config": config,
+        "generator": _generator(row.train.overrides.get("backbone", config.get("backbone"))),
         "stage": row.train.stage,
         "set": dict(row.train.overrides),
     }
     return digest({"train": train, "begins_from": start, "takes": row.takes})
 
 
+@cache
+def _generator(name: str | None) -> str | None:
+    """SHA-256 of the generator's file: rows are measured anew once it is another."""
+    return None if name is None else sha256_file(find_model(name, "generator"))
+
+
 def evaluation_digest(row: Row, which: str, rows: Mapping[str, Row]) -> str:
     """Of all that the figures of one evaluation depend on."""
     measured = {"measure": row.measure, "options": row.evaluations[which]}
-    return digest({**measured, "training": training_digest(row, rows)})
+    generator = _generator(row.measure.get("backbone"))
+    return digest({**measured, "generator": generator, "training": training_digest(row, rows)})
 
 
 def digest(data: Any) -> str:

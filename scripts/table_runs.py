@@ -59,8 +59,10 @@ class Workshop:
         return self.out / row.name
 
     def weights(self, row: Row) -> Path:
-        """The weight file that the training writes."""
-        assert row.train is not None
+        """The weight file that the training writes; of a row without one, that of the row it begins from."""
+        if row.train is None:
+            assert row.begins_from is not None, f"{row.name} has no weights"
+            return self.weights(self.rows[row.begins_from])
         return self.folder(row) / f"{row.train.method}.safetensors"
 
     def note(self, row: Row) -> dict[str, Any]:
@@ -75,8 +77,10 @@ class Workshop:
         return found or {"spec_sha256": spec, "cpu_seconds": 0.0, "lost": False, "done": False}
 
     def trained(self, row: Row) -> bool:
-        """Whether the weights are there."""
-        return row.train is None or (self.note(row)["done"] and self.weights(row).is_file())
+        """Whether the weights are there, or none are needed."""
+        if row.train is None:
+            return row.begins_from is None or self.trained(self.rows[row.begins_from])
+        return self.note(row)["done"] and self.weights(row).is_file()
 
     def record(self, row: Row) -> dict[str, Any]:
         """KEEP/ROW.json, or an empty one."""
@@ -107,10 +111,11 @@ class Workshop:
 
         wanted: it was asked for itself, or else another row needs its weights.
         """
+        untrained = row.train is not None and not self.trained(row)
         if not wanted:
-            return [] if self.trained(row) else ["train"]
+            return ["train"] if untrained else []
         evaluations = self.missing(row) if phase in ("evaluate", "all") else []
-        train = phase in ("train", "all") and not self.trained(row)
+        train = untrained and phase in ("train", "all")
         # kept figures count as done where nothing is left that needs the weights
         train = train and not (self.kept_training(row) and not (row.weighs and evaluations))
         return [*(["train"] if train else []), *evaluations]

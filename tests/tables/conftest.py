@@ -59,13 +59,14 @@ def rows_file(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_shop(rows_file: Callable[..., Path], tmp_path: Path) -> Callable[..., Any]:
-    """A workshop of `rows_file`, with the options of `read_rows`."""
+    """A workshop of `rows_file` with the rows given, with the options of `read_rows`."""
 
-    def make(**options: Any) -> Any:
+    def make(rows: dict[str, Any] | None = None, **options: Any) -> Any:
         from table_rows import read_rows
         from table_runs import Workshop
 
-        return Workshop(read_rows(rows_file(), **options), tmp_path / "out", tmp_path / "docs" / "tables")
+        read = read_rows(rows_file(**(rows or {})), **options)
+        return Workshop(read, tmp_path / "out", tmp_path / "docs" / "tables")
 
     return make
 

@@ -61,6 +61,22 @@ def test_a_trained_start_is_enough(make_shop: Make, calls_of: Make, work_on: Mak
     assert work_on(shop, "ours-2", "train") == {} and calls.made == ["ours-2 train"]
 
 
+def test_a_row_without_training_is_measured_with_the_weights_of_another(
+    make_shop: Make, calls_of: Make, work_on: Make
+) -> None:
+    drawn = {"begins_from": "ours-2", "takes": "weights", "tables": ["main"], "evaluate": {"main": {}}}
+    shop = make_shop({"again": {**drawn, "measure": {"method": "m", "options": {"fill": "features"}}}})
+    calls = calls_of(shop)
+    assert work_on(shop, "again", "evaluate") == {"again": "it is not trained"} and calls.made == []
+    assert work_on(shop, "again") == {}
+    assert calls.made == ["start train", "ours-1 train", "ours-2 train", "again again-main"]
+    told = " ".join(calls.arguments)
+    assert f"--weights {shop.out / 'ours-2' / 'm.safetensors'} --option fill=features" in told
+    calls.made.clear()
+    assert work_on(shop, "again") == {} and calls.made == []
+    assert json.loads((shop.keep / "again.json").read_text())["training"] is None
+
+
 def test_other_evaluations_are_made_again(make_shop: Make, calls_of: Make, work_on: Make) -> None:
     calls_of(shop := make_shop())
     work_on(shop, "grey")

@@ -46,6 +46,19 @@ def test_page_has_budgets_and_the_best_in_bold(
     assert (tmp_path / "docs" / "images").exists() is False  # no plot of one truncation
 
 
+def test_a_row_without_training_has_the_budget_of_the_weights_it_takes(
+    make_shop: Make, calls_of: Make, work_on: Make
+) -> None:
+    from table_pages import budget_of
+
+    shop = make_shop({"again": {"begins_from": "ours-2", "takes": "weights", "evaluate": {"main": {}},
+                                "measure": {"method": "m"}}})  # fmt: skip
+    calls_of(shop)
+    work_on(shop, "again")
+    records = {name: shop.record(row) for name, row in shop.rows.items()}
+    assert budget_of(shop.rows["again"], shop.rows, records) == ("1,050 (600 as codes alone)", "0.2")
+
+
 def test_best_looks_the_right_way() -> None:
     from table_pages import best, bold
 

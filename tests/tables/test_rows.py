@@ -78,6 +78,7 @@ def test_seeds_begin_from_their_own_seed(rows_file: Callable[..., Path]) -> None
         ({"ours-2": {"takes": "all"}}, r"row ours-2 .* begins_from and takes \(encoder, state, weights\)"),
         ({"ours-1": {"begins_from": "ours-2"}}, "row ours-1 begins from ours-2, which comes later"),
         ({"ours-1": {"begins_from": "none"}}, "row ours-1 begins from none, which is no row"),
+        ({"grey": {"begins_from": "ours-1", "takes": "state"}}, "row grey .* is not trained, so all it can"),
         ({"grey": {"evaluate": {"night": {}}}}, "row grey has evaluation 'night'; known: main, half"),
     ],
 )
@@ -131,6 +132,34 @@ def test_digests_follow_the_configuration_file(rows_file: Callable[..., Path], t
     assert training_digest(rows["ours-2"], rows) == before
     config.write_text("seed: 2\n")
     assert training_digest(rows["ours-2"], rows) != before
+
+
+def test_digests_follow_the_generator(
+    rows_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import table_rows
+
+    def digests() -> tuple[str, str, str]:
+        table_rows._generator.cache_clear()
+        return (
+            table_rows.training_digest(rows["ours-2"], rows),
+            table_rows.evaluation_digest(rows["grey"], "main", rows),
+            table_rows.evaluation_digest(rows["plain"], "main", rows),
+        )
+
+    train = {"method": "m", "stage": 1, "set": {"stage1.images": 2000, "backbone": "ours"}}
+    grey = {"method": "grey", "backbone": "ours", "weights": False}
+    plain = {"measure": {"method": "grey", "weights": False}, "evaluate": {"main": {}}}
+    rows = table_rows.read_rows(rows_file(start={"train": train}, grey={"measure": grey}, plain=plain))
+    file = tmp_path / "ours.safetensors"
+    monkeypatch.setattr(
+        table_rows, "find_model", lambda name, kind: {("ours", "generator"): file}[name, kind]
+    )
+    file.write_text("the generator")
+    before = digests()
+    assert digests() == before
+    file.write_text("another")
+    assert [one == other for one, other in zip(digests(), before, strict=True)] == [False, False, True]
 
 
 def test_commands(rows_file: Callable[..., Path]) -> None:
