@@ -5,14 +5,15 @@
 The first entries of z are the normals of the renderer's attributes (scripts/train_portraits.py), so every
 sample's attributes are known without a classifier, and so is its edited picture: what the generator draws
 when that entry of z alone is moved. Directions start as the regression of codes on attributes and are then
-fitted, one row for each layer, to draw just that (`--method pictures`). The judge is used for one thing only:
-the unit, the length that moves its mean reading by one standard deviation over 5,000 samples.
+fitted, one row for each layer, to draw just that (`--method pictures`). The judge is used for two things:
+the unit, the length that moves its mean reading by one standard deviation over 5,000 samples, and what is
+taken out of a direction that takes another's attribute along (`FREED`).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -48,6 +49,8 @@ the start's size (it falls to 0 over the second half), weight of the perceptual 
 AS_REGRESSED = ("skin-tone",)
 """Directions that the fit to pictures made worse: with lighter skin it took 0.75 deviations of smile, the
 regression 0.56."""
+FREED = {"skin-tone": "smile"}
+"""A direction, and one whose attribute it takes along: so much of that is taken out."""
 SAFE_RANGE = (-3.0, 3.0)  # in units, standard deviations of the attribute: beyond, hardly any portrait is
 
 
@@ -90,7 +93,7 @@ def main() -> None:
 
     with torch.no_grad():
         ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
-    directions = list(with_units(backbone, judge, vectors, ws))
+    directions = freed(backbone, judge, list(with_units(backbone, judge, vectors, ws)), ws)
     provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
     if args.method == "pictures":
         provenance["steps"] = args.steps
@@ -101,14 +104,10 @@ def with_units(
     backbone: Backbone, judge: Judge, vectors: dict[str, Tensor], ws: Tensor
 ) -> Iterator[Direction]:
     """Directions of vectors (rows, w_dim), their units measured on codes; one of no effect is left out."""
-    side = judge.config.resolution
     for name, vector in vectors.items():
-        attribute, about = DIRECTIONS[name]
-        column = judge.column(attribute)
+        about = DIRECTIONS[name][1]
         try:
-            unit = unit_length(
-                backbone, ws, vector, lambda images, c=column: judge.read(to_side(images, side))[:, c]
-            )
+            unit = unit_length(backbone, ws, vector, reader(judge, name))
         except UsageError as cause:
             print(f"{name:12} left out: {cause}", flush=True)
             continue
@@ -123,6 +122,38 @@ def with_units(
             origin="ganinv (scripts/fit_directions.py)",
             about=about,
         )
+
+
+def reader(judge: Judge, name: str) -> Callable[[Tensor], Tensor]:
+    """Pictures (N, 3, R, R) -> the judge's readings (N,) of the attribute that a direction moves."""
+    column, side = judge.column(DIRECTIONS[name][0]), judge.config.resolution
+    return lambda images: judge.read(to_side(images, side))[:, column]
+
+
+@torch.no_grad()
+def freed(backbone: Backbone, judge: Judge, directions: list[Direction], ws: Tensor) -> list[Direction]:
+    """The directions, those in FREED without what moves another's attribute.
+
+    A step of one unit either way moves the mean reading of that attribute by so many steps of its own
+    direction, and as many are taken out of each step. Its unit is measured anew.
+    """
+    found = {direction.name: direction for direction in directions}
+    for name, other in FREED.items():
+        if name not in found or other not in found:
+            continue
+        read = reader(judge, other)
+
+        def mean(codes: Tensor, read: Callable[[Tensor], Tensor] = read) -> float:
+            return float(
+                torch.cat([read(backbone.synthesize(part).images) for part in codes.split(32)]).mean()
+            )
+
+        step, own = (found[n].unit * found[n].vector for n in (name, other))
+        share = (mean(ws + step) - mean(ws - step)) / (mean(ws + own) - mean(ws - own))
+        print(f"{name:12} less {share:.3f} {other}", flush=True)
+        rest = step - share * own
+        (found[name],) = with_units(backbone, judge, {name: rest / rest.norm()}, ws)
+    return list(found.values())
 
 
 def draw(backbone: Backbone, count: int, generator: torch.Generator) -> Tensor:

@@ -308,6 +308,34 @@ def test_the_judge_tells_units_of_a_generator_larger_than_it_looks_at() -> None:
     assert found.unit == pytest.approx(age.unit, rel=0.35)
 
 
+def test_what_another_direction_moves_is_taken_out() -> None:
+    from dataclasses import replace
+
+    from fit_directions import freed, reader
+
+    from ganinv.api import load_backbone, load_directions
+    from ganinv.editing.edits import Direction
+    from ganinv.metrics.judge import load_judge
+
+    backbone, judge = load_backbone("portraits-64"), load_judge()
+    known = load_directions(backbone)
+    skin, smile, age = (known[name] for name in ("skin-tone", "smile", "age"))
+    assert isinstance(skin, Direction) and isinstance(smile, Direction) and isinstance(age, Direction)
+    ws = backbone.map(torch.randn(64, backbone.z_dim, generator=torch.Generator().manual_seed(2)))
+
+    def moved(direction: Direction, name: str) -> float:
+        read, step = reader(judge, name), direction.unit * direction.vector
+        ends = [read(backbone.synthesize(ws + way * step).images).mean() for way in (1, -1)]
+        return float(ends[0] - ends[1])
+
+    step = skin.unit * skin.vector + 0.5 * smile.unit * smile.vector
+    smiling = replace(skin, vector=step / step.norm(), unit=float(step.norm()))
+    untouched, of_smile, found = freed(backbone, judge, [age, smile, smiling], ws)
+    assert untouched is age and of_smile is smile and found.name == "skin-tone"
+    assert abs(moved(found, "smile")) < 0.2 * abs(moved(smiling, "smile"))
+    assert moved(found, "skin-tone") == pytest.approx(moved(skin, "skin-tone"), rel=0.2)
+
+
 def test_steps_at_a_seam_are_counted_by_depth() -> None:
     from measure_seams import depths, steps
 

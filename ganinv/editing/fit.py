@@ -210,7 +210,7 @@ def unit_length(
         layers: first and one past the last layer moved; None = all.
 
     Raises:
-        UsageError: no length up to 30 moves the mean that far.
+        UsageError: no move of up to 30 in a layer moves the mean that far.
     """
 
     def mean_and_deviation(length: float) -> tuple[float, float]:
@@ -222,10 +222,10 @@ def unit_length(
         return readings.mean().item(), readings.std().item()
 
     start, deviation = mean_and_deviation(0.0)
-    low, high, at_low = 0.0, 0.5, 0.0
+    low, high, at_low, furthest_row = 0.0, 0.5, 0.0, float(vector.norm(dim=1).max())
     while (at_high := mean_and_deviation(high)[0] - start) < deviation:
         low, high, at_low = high, high * 2, at_high
-        if high > 30:
+        if high * furthest_row > 30:
             raise UsageError(
                 "this direction never moves the reading by one standard deviation: is its sign right?"
             )
