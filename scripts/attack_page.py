@@ -84,7 +84,7 @@ class Attacker:
 
     def fill(self, picture: Any, mask: Any, *rest: Any) -> str:
         """/fill with usual numbers where none are given."""
-        return self.call("fill", [picture, mask, *(rest or (1, 0, 1, 1, None, ""))])
+        return self.call("fill", [picture, mask, *(rest or (1, 0, 1, 1, None, "", 0))])
 
     def any_path(self) -> str:
         """A path that is not the page's business."""
@@ -129,14 +129,14 @@ class Attacker:
         """Values of types that no page sends."""
         odd = self.random.choice([None, [], {}, "x", True, [[1]], {"a": {"b": []}}, "1e400"])
         good = self.upload(self.good)
-        return self.fill(good, good, *(odd if self.random.random() < 0.5 else 1 for _ in range(6)))
+        return self.fill(good, good, *(odd if self.random.random() < 0.5 else 1 for _ in range(7)))
 
     def giant_numbers(self) -> str:
         """A million fillings, negative ones, seeds and strengths beyond every range."""
         count = self.random.choice([10**6, -5, 10**30, 0, 1.5])
         good = self.upload(self.good)
         return self.fill(
-            good, good, count, self.random.choice([-1, 2**70, 0]), 1e308, -1, None, "fine," * 5000
+            good, good, count, self.random.choice([-1, 2**70, 0]), 1e308, -1, None, "fine," * 5000, count
         )
 
     def broken_inversion(self) -> str:

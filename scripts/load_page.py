@@ -48,7 +48,7 @@ class Visitor(threading.Thread):
             while time.monotonic() < self.end:
                 files = [self._upload(http, path) for path in (self.picture, self.mask)]
                 seed = self.random.randrange(10_000)
-                filled = self._call(http, "fill", [*files, 4, seed, 1.0, 1.0, None, ""])
+                filled = self._call(http, "fill", [*files, 4, seed, 1.0, 1.0, None, "", 0])
                 if filled is not None:
                     saved = {"path": filled[2]["path"], "meta": {"_type": "gradio.FileData"}}
                     edits = json.dumps({"age": self.random.uniform(-2, 2)})

@@ -22,7 +22,9 @@ def tie(studio: Studio, folder: Path) -> None:
     api = Endpoints(studio, folder)
     with gr.Row(visible=False):
         files = {name: gr.File(label=name) for name in ("picture", "mask", "reference", "inversion")}
-        whole = {name: gr.Number(0, precision=0, label=name) for name in ("samples", "seed", "sample")}
+        whole = {
+            name: gr.Number(0, precision=0, label=name) for name in ("samples", "seed", "sample", "face")
+        }
         share = {name: gr.Number(1.0, label=name) for name in ("truncation", "diversity")}
         text = {name: gr.Textbox("", label=name) for name in ("layers", "edits")}
         keep_known = gr.Checkbox(False, label="keep_known")
@@ -30,7 +32,7 @@ def tie(studio: Studio, folder: Path) -> None:
         known = gr.JSON(label="directions")
         button = gr.Button()
     asked = [files["picture"], files["mask"], whole["samples"], whole["seed"], share["truncation"]]
-    asked += [share["diversity"], files["reference"], text["layers"]]
+    asked += [share["diversity"], files["reference"], text["layers"], whole["face"]]
     for name, inputs, outputs in (
         ("fill", asked, [pictures, photos, files["inversion"]]),
         (
@@ -62,14 +64,16 @@ class Endpoints:
         diversity: float,
         reference: str | None,
         layers: str,
+        face: float,
     ) -> tuple[list[str], list[str], str]:
         """Fillings of a picture where the mask (of the same proportions) is white.
 
-        Gives the pictures, each put back into the picture at its full size, and the inversion file of all.
+        Of several faces in a photo, 0 is the largest. Gives the pictures, each put back into the picture at
+        its full size, and the inversion file of all.
         """
         if picture is None or mask is None:
             raise UsageError("give a picture and a mask: files, by handle_file(path) in Python")
-        work = self.studio.open(Path(picture))
+        work = self.studio.choose(self.studio.open(Path(picture)), _whole("face", face))
         work = work.erased(self.studio.mask(work, Path(mask)))
         seen = None if reference is None else self.studio.read(Path(reference)).pixels
         named = tuple(name.strip() for name in (layers or "").split(",") if name.strip())

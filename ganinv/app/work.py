@@ -80,7 +80,8 @@ class Work:
     ) -> Work:
         """A picture with nothing erased yet. Raises UsageError where there is no such frame."""
         if not 0 <= frame < len(frames):
-            raise UsageError(f"no face {frame}; this picture has {len(frames)} to choose from")
+            possible = ", ".join(f"{number} ({one.label})" for number, one in enumerate(frames))
+            raise UsageError(f"no face {frame} in this picture; possible: {possible}")
         shape = picture.pixels.shape[:2]
         crop = _crop(picture.pixels, frames[frame], preset)
         size = preset.size

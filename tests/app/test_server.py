@@ -36,6 +36,7 @@ def fill(client: Any, portrait: Path, hole: Path, **changes: Any) -> Any:
         "diversity": 1.0,
         "reference": None,
         "layers": "",
+        "face": 0,
     }
     return client.predict(*(asked | changes).values(), api_name="/fill")
 
@@ -65,6 +66,7 @@ def test_fill_then_edit(client: Any, studio: Studio, portrait: Path, mask: Path)
         ({"truncation": 7.0}, "truncation and diversity go from 0 to 1"),
         ({"layers": "top"}, "unknown layer group 'top'"),
         ({"picture": None}, "give a picture and a mask"),
+        ({"face": 2}, "no face 2 in this picture; possible: 0 (middle of the picture)"),
     ],
 )
 def test_bad_requests_are_told(
@@ -101,7 +103,7 @@ def test_files_of_the_server_cannot_be_read(address: str, tmp_path: Path) -> Non
         for route in (f"file={path}", f"file/{path}", f"stream/{path}"):
             answer = httpx.get(f"{address}/gradio_api/{route}", timeout=10)
             assert answer.status_code >= 400 and "root:" not in answer.text and "private" not in answer.text
-        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, 1, 0, 1, 1, None, ""]}
+        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, 1, 0, 1, 1, None, "", 0]}
         assert "private" not in called(address, "fill", body)
 
 

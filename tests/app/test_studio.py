@@ -113,6 +113,22 @@ def test_photo_changes_in_the_hole_only(studio: Studio, tmp_path: Path) -> None:
     assert abs(columns.mean() - 470) < 40 and rows.mean() < 260  # the eyes of the second person
 
 
+def test_scripts_choose_the_face(studio: Studio, tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="needs the extra `align`")
+    from ganinv.app.endpoints import Endpoints
+
+    pixels, _ = crowd((420, 620), [Person(3, 330, 180, 210), Person(8, 260, 470, 210, 10)])
+    hole = np.zeros((420, 620), np.uint8)
+    hole[180:260, 130:230] = hole[180:260, 420:520] = 255  # a part of each
+    picture, mask = str(tmp_path / "two.png"), str(tmp_path / "mask.png")
+    Image.fromarray(pixels).save(picture)
+    Image.fromarray(hole).save(mask)
+    for face, (left, right) in ((0, (130, 230)), (1, (420, 520))):
+        _, (photo,), _ = Endpoints(studio, tmp_path).fill(picture, mask, 1, 0, 1.0, 1.0, None, "", face)
+        changed = (np.asarray(Image.open(photo)) != pixels).any(axis=(0, 2)).nonzero()[0]
+        assert left - 4 < changed.min() and changed.max() < right + 4 and len(changed) > 50
+
+
 def test_sixteen_bits_and_transparency_are_kept(studio: Studio, portrait: Path, tmp_path: Path) -> None:
     deep = np.asarray(Image.open(portrait)).astype(np.uint16) * 257 + 3
     alpha = np.full((128, 128), 40, np.uint8)
@@ -167,7 +183,7 @@ def test_what_cannot_be_done_is_told(studio: Studio, portrait: Path) -> None:
         FillSettings(layers=("top",))
     with pytest.raises(UsageError, match="seed -1 is not possible"):
         FillSettings(seed=-1)
-    with pytest.raises(UsageError, match="no face 7"):
+    with pytest.raises(UsageError, match=r"no face 7 in this picture; possible: 0 \(middle of the picture\)"):
         studio.choose(opened, 7)
 
 
