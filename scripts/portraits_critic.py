@@ -1,5 +1,5 @@
 """A second, plainer discriminator: it tells soft pictures from sharp ones where StyleGAN2's, of widths that
-two cores can train, does not (docs/results.md has the figures). Used by train_portraits.py; not exported.
+two cores can train, does not (docs/history.md has the figures). Used by train_portraits.py; not exported.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
 train_portraits_sharp.yaml goes on with the result, to be sharp, and train_portraits_128.yaml grows one of
-twice the side (docs/results.md has the figures).
+twice the side (docs/history.md has the figures).
 
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
 ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry

@@ -6,7 +6,7 @@ Two fits, after which every row has norm 1:
   SVM (InterFaceGAN, Shen et al. 2020) or logistic regression; `project_out` takes other attributes out of it;
 - `response`: the regression the other way round, of the codes on all attributes at once. Its row is how w
   moves when one attribute moves and the others stay. The bundled directions are of this kind;
-  docs/results.md compares them.
+  docs/history.md compares them.
 """
 
 from __future__ import annotations
