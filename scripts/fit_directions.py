@@ -124,6 +124,12 @@ def with_units(
         )
 
 
+def mean_reading(backbone: Backbone, judge: Judge, name: str, ws: Tensor) -> float:
+    """Mean over codes of what the judge reads of the attribute that a direction moves."""
+    read = reader(judge, name)
+    return float(torch.cat([read(backbone.synthesize(part).images) for part in ws.split(32)]).mean())
+
+
 def reader(judge: Judge, name: str) -> Callable[[Tensor], Tensor]:
     """Pictures (N, 3, R, R) -> the judge's readings (N,) of the attribute that a direction moves."""
     column, side = judge.column(DIRECTIONS[name][0]), judge.config.resolution
@@ -141,15 +147,12 @@ def freed(backbone: Backbone, judge: Judge, directions: list[Direction], ws: Ten
     for name, other in FREED.items():
         if name not in found or other not in found:
             continue
-        read = reader(judge, other)
-
-        def mean(codes: Tensor, read: Callable[[Tensor], Tensor] = read) -> float:
-            return float(
-                torch.cat([read(backbone.synthesize(part).images) for part in codes.split(32)]).mean()
-            )
-
         step, own = (found[n].unit * found[n].vector for n in (name, other))
-        share = (mean(ws + step) - mean(ws - step)) / (mean(ws + own) - mean(ws - own))
+        taken, moved = (
+            mean_reading(backbone, judge, other, ws + way) - mean_reading(backbone, judge, other, ws - way)
+            for way in (step, own)
+        )
+        share = taken / moved
         print(f"{name:12} less {share:.3f} {other}", flush=True)
         rest = step - share * own
         (found[name],) = with_units(backbone, judge, {name: rest / rest.norm()}, ws)
