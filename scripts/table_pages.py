@@ -32,21 +32,13 @@ def write_page(shop: Workshop, path: Path) -> Path:
     lines = [*_head(shop, records)]
     for which, title, text in (
         ("main", "Ours and others", _OTHERS),
-        (
-            "ablations",
-            "Ablations",
-            "What each part of the method does: all else is as in ours of the same stage.",
-        ),
+        ("ablations", "Ablations", _ABLATIONS),
     ):
         lines += ["", f"## {title}", "", text, "", *_comparison(shop, records, which)]
         if which == "main":
             lines += _picture(contact_sheet(shop, _of("main", shop), images / "tables.png"), _CONTACT)
-    lines += (
-        _hidden(shop, records)
-        + _groups(shop, records)
-        + _sweep(shop, records, images)
-        + _seeds(shop, records)
-    )
+    lines += _hidden(shop, records) + _groups(shop, records)
+    lines += _sweep(shop, records, images) + _seeds(shop, records)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(wrapped(lines), encoding="utf-8")
     return path
@@ -56,6 +48,10 @@ _OTHERS = (
     "`psp` and `e4e` are encoders of those designs, trained here on erased pictures; `optimize` searches a "
     "code by gradient descent on the visible pixels; `comod` is a co-modulated network that draws the "
     "picture itself."
+)
+_ABLATIONS = (
+    "What each part of the method does: all else is as in ours of the same stage. Holes are drawn from the "
+    "code alone, but in the row that says otherwise and is drawn as in the paper."
 )
 _CONTACT = "4 pictures: above, truth and erased; then two samples by each row. The first 4 of those measured."
 
