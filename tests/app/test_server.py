@@ -142,7 +142,7 @@ def test_a_full_queue_says_busy(address: str, portrait: Path, mask: Path) -> Non
         with path.open("rb") as file:
             sent = httpx.post(f"{address}/gradio_api/upload", files={"files": (path.name, file)}, timeout=10)
         files.append({"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}})
-    body = {"data": [*files, 8, 0, 1, 1, None, ""]}
+    body = {"data": [*files, 8, 0, 1, 1, None, "", 0]}
     events = [httpx.post(f"{address}/gradio_api/call/fill", json=body, timeout=30).json() for _ in range(30)]
     answers = []
     for event in events:
