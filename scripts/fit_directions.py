@@ -7,7 +7,7 @@ sample's attributes are known without a classifier, and so is its edited picture
 when that entry of z alone is moved. Directions start as the regression of codes on attributes and are then
 fitted, one row for each layer, to draw just that (`--method pictures`). The judge is used for two things:
 the unit, the length that moves its mean reading by one standard deviation over 5,000 samples, and what is
-taken out of a direction that takes another's attribute along (`FREED`).
+taken out of a direction that takes another's attribute along (`SIDE_EFFECTS`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ the start's size (it falls to 0 over the second half), weight of the perceptual 
 AS_REGRESSED = ("skin-tone",)
 """Directions that the fit to pictures made worse: with lighter skin it took 0.75 deviations of smile, the
 regression 0.56."""
-FREED = {"skin-tone": "smile"}
+SIDE_EFFECTS = {"skin-tone": "smile"}
 """A direction, and one whose attribute it takes along: so much of that is taken out."""
 SAFE_RANGE = (-3.0, 3.0)  # in units, standard deviations of the attribute: beyond, hardly any portrait is
 
@@ -93,7 +93,7 @@ def main() -> None:
 
     with torch.no_grad():
         ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
-    directions = freed(backbone, judge, list(with_units(backbone, judge, vectors, ws)), ws)
+    directions = without_side_effects(backbone, judge, list(with_units(backbone, judge, vectors, ws)), ws)
     provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
     if args.method == "pictures":
         provenance["steps"] = args.steps
@@ -137,14 +137,16 @@ def reader(judge: Judge, name: str) -> Callable[[Tensor], Tensor]:
 
 
 @torch.no_grad()
-def freed(backbone: Backbone, judge: Judge, directions: list[Direction], ws: Tensor) -> list[Direction]:
-    """The directions, those in FREED without what moves another's attribute.
+def without_side_effects(
+    backbone: Backbone, judge: Judge, directions: list[Direction], ws: Tensor
+) -> list[Direction]:
+    """The directions, those in SIDE_EFFECTS without what moves another's attribute.
 
     A step of one unit either way moves the mean reading of that attribute by so many steps of its own
     direction, and as many are taken out of each step. Its unit is measured anew.
     """
     found = {direction.name: direction for direction in directions}
-    for name, other in FREED.items():
+    for name, other in SIDE_EFFECTS.items():
         if name not in found or other not in found:
             continue
         step, own = (found[n].unit * found[n].vector for n in (name, other))

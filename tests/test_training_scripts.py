@@ -311,7 +311,7 @@ def test_the_judge_tells_units_of_a_generator_larger_than_it_looks_at() -> None:
 def test_what_another_direction_moves_is_taken_out() -> None:
     from dataclasses import replace
 
-    from fit_directions import freed, reader
+    from fit_directions import reader, without_side_effects
 
     from ganinv.api import load_backbone, load_directions
     from ganinv.editing.edits import Direction
@@ -330,7 +330,7 @@ def test_what_another_direction_moves_is_taken_out() -> None:
 
     step = skin.unit * skin.vector + 0.5 * smile.unit * smile.vector
     smiling = replace(skin, vector=step / step.norm(), unit=float(step.norm()))
-    untouched, of_smile, found = freed(backbone, judge, [age, smile, smiling], ws)
+    untouched, of_smile, found = without_side_effects(backbone, judge, [age, smile, smiling], ws)
     assert untouched is age and of_smile is smile and found.name == "skin-tone"
     assert abs(moved(found, "smile")) < 0.2 * abs(moved(smiling, "smile"))
     assert moved(found, "skin-tone") == pytest.approx(moved(skin, "skin-tone"), rel=0.2)

@@ -73,7 +73,9 @@ class Endpoints:
         """
         if picture is None or mask is None:
             raise UsageError("give a picture and a mask: files, by handle_file(path) in Python")
-        work = self.studio.choose(self.studio.open(Path(picture)), _whole("face", face))
+        chosen, work = _whole("face", face), self.studio.open(Path(picture))
+        if chosen != work.frame:
+            work = self.studio.choose(work, chosen)
         work = work.erased(self.studio.mask(work, Path(mask)))
         seen = None if reference is None else self.studio.read(Path(reference)).pixels
         named = tuple(name.strip() for name in (layers or "").split(",") if name.strip())
