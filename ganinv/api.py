@@ -45,9 +45,10 @@ from ganinv.evaluation.runner import evaluate
 from ganinv.evaluation.settings import EvaluationSettings
 from ganinv.guidance import morph, reference_codes
 from ganinv.images import Bools, Bytes, Picture, read_picture, to_tensor, to_uint8, write_png
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
 from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.plugins import plugin_reports, registry
+from ganinv.rendering import render
 
 __all__ = [
     "Backbone",

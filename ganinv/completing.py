@@ -8,7 +8,8 @@ import numpy as np
 
 from ganinv.compositing import composite
 from ganinv.images import Bytes, to_uint8
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
+from ganinv.rendering import render
 
 if TYPE_CHECKING:
     from ganinv.backbones.base import Backbone

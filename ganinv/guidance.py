@@ -99,16 +99,24 @@ def morph(first: Inversion, second: Inversion, steps: int) -> Inversion:
         raise UsageError(f"the two were made with different backbones, {' and '.join(map(str, names))}")
     if first.noise != second.noise:
         raise UsageError(f"the two are drawn with different noise, {first.noise} and {second.noise}")
-    part = torch.linspace(0, 1, steps)
     hole = first.hole if same_picture(first, second) else torch.zeros_like(first.hole)
+    options = {"morph": [dict(one.options) for one in (first, second)], "steps": steps}
+    part = torch.linspace(0, 1, steps)
+    between = _steps(replace(first, hole=hole, options=options), second, part)
+    if first.unedited is None and second.unedited is None:
+        return between
+    before = _steps(first.unedited or first, second.unedited or second, part)
+    return replace(between, unedited=before)
+
+
+def _steps(first: Inversion, second: Inversion, part: Tensor) -> Inversion:
+    """The samples of a morph, at parts of the way."""
     return replace(
         first,
         ws=_between(first.ws, second.ws, part),
-        seeds=first.seeds * steps,
-        hole=hole,
+        seeds=first.seeds * len(part),
         features=_all_between(first.features, second.features, part),
         tuned=_all_between(first.tuned, second.tuned, part),
-        options={"morph": [dict(one.options) for one in (first, second)], "steps": steps},
     )
 
 

@@ -1,4 +1,4 @@
-"""The result of an inversion, its file, and the generic way to draw it again.
+"""The result of an inversion, and its file.
 
 The file is one safetensors file with a JSON header. It holds no clock and no absolute path, so equal results
 are equal files.
@@ -7,28 +7,27 @@ are equal files.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ganinv import __version__
-from ganinv.backbones.running import chunks, pass_size
-from ganinv.backbones.tuning import with_difference
 from ganinv.checkpoints import read_checkpoint, write_checkpoint
 from ganinv.checkpoints.container import read_header
-from ganinv.compositing import joined
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from ganinv.backbones.base import Backbone, Injection, Noise
+    from ganinv.backbones.base import Backbone, Noise
 
+K = TypeVar("K")
 KIND = "inversion"
 _FEATURES = "features."
 _TUNED = "tuned."
+_UNEDITED = "unedited."
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +45,7 @@ class Inversion:
     tuned: name in the generator's state dict -> float16 (N, K, ...), added to that weight for this picture.
     backbone: `name`, `sha256`. method: `name`, `version`, `sha256` (of its weights, or None).
     options: what the method was asked for. versions: of the programs, with the number of threads.
+    unedited: of an edited inversion what was found, which its features belong to, see `rendering.render`.
 
     Raises:
         ValueError: shapes that do not go together.
@@ -64,6 +64,7 @@ class Inversion:
     method: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+    unedited: Inversion | None = None
 
     def __post_init__(self) -> None:
         ws, working, hole = self.ws, self.working, self.hole
@@ -96,6 +97,8 @@ class Inversion:
                 raise ValueError(
                     f"tuned {name} is {change.dtype} {list(change.shape)}; expected float16 [{n}, {k}, ...]"
                 )
+        if self.unedited is not None and self.unedited.ws.shape != ws.shape:
+            raise ValueError(f"ws is {list(ws.shape)}, and unedited {list(self.unedited.ws.shape)}")
 
     @property
     def samples(self) -> int:
@@ -109,7 +112,31 @@ class Inversion:
         one = slice(index, index + 1)
         features = {side: f[:, one] for side, f in self.features.items()}
         tuned = {name: t[:, one] for name, t in self.tuned.items()}
-        return replace(self, ws=self.ws[:, one], seeds=self.seeds[one], features=features, tuned=tuned)
+        found = replace(
+            self, ws=self.ws[:, one], seeds=self.seeds[one], features=features, tuned=tuned, unedited=None
+        )
+        return found if self.unedited is None else replace(found, unedited=self.unedited.sample(index))
+
+    @classmethod
+    def of_samples(cls, parts: Sequence[Inversion]) -> Inversion:
+        """The samples of all `parts`, found for the same pictures, in one inversion; what else it tells is of
+        the first. Features and tuned weights that a part lacks are 0.
+        """
+        found = replace(
+            parts[0],
+            ws=torch.cat([part.ws for part in parts], dim=1),
+            seeds=tuple(seed for part in parts for seed in part.seeds),
+            features=_joined([(part.features, part.samples) for part in parts]),
+            tuned=_joined([(part.tuned, part.samples) for part in parts]),
+            unedited=None,
+        )
+        if all(part.unedited is None for part in parts):
+            return found
+        return replace(found, unedited=cls.of_samples([part.unedited or part for part in parts]))
+
+    def edited(self, **changes: Any) -> Inversion:
+        """An edit of it, with other codes `ws` or other `tuned` weights; edits of an edit are one edit."""
+        return replace(self, **changes, unedited=self.unedited or self)
 
     def for_holes(self) -> Inversion:
         """What is drawn inside the holes: the inversion itself, or without its features where these only
@@ -124,6 +151,9 @@ class Inversion:
         tensors = {"ws": self.ws, "working": self.working, "hole": self.hole}
         tensors |= {f"{_FEATURES}{side}": feature for side, feature in self.features.items()}
         tensors |= {f"{_TUNED}{name}": change for name, change in self.tuned.items()}
+        if self.unedited is not None:  # all else of it is as here
+            tensors[f"{_UNEDITED}ws"] = self.unedited.ws
+            tensors |= {f"{_UNEDITED}{_TUNED}{name}": t for name, t in self.unedited.tuned.items()}
         header = {
             "seeds": list(self.seeds),
             "content": None if self.content is None else list(self.content),
@@ -144,7 +174,10 @@ class Inversion:
         try:
             if header["noise"] not in ("const", "random", "none"):
                 raise ValueError(f"noise {header['noise']!r}")
-            return cls(
+            records: dict[str, Any] = {
+                key: dict(header[key]) for key in ("backbone", "method", "options", "versions")
+            }
+            loaded = cls(
                 ws=tensors["ws"],
                 seeds=tuple(int(seed) for seed in header["seeds"]),
                 working=tensors["working"],
@@ -155,8 +188,13 @@ class Inversion:
                 features={int(side): feature.half() for side, feature in _named(tensors, _FEATURES)},
                 features_in_holes=bool(header.get("features_in_holes", True)),
                 tuned={name: change.half() for name, change in _named(tensors, _TUNED)},
-                **{key: dict(header[key]) for key in ("backbone", "method", "options", "versions")},
+                **records,
             )
+            if f"{_UNEDITED}ws" not in tensors:
+                return loaded
+            tuned = {name: change.half() for name, change in _named(tensors, f"{_UNEDITED}{_TUNED}")}
+            before = replace(loaded, ws=tensors[f"{_UNEDITED}ws"], tuned=tuned)
+            return replace(loaded, unedited=before)
         except KeyError as cause:
             raise CheckpointError(
                 f"{path} is not a complete inversion: it lacks {cause.args[0]!r}"
@@ -186,6 +224,17 @@ class Inversion:
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
     """The tensors whose names begin so, by the rest of their names."""
     return ((name[len(prefix) :], tensor) for name, tensor in tensors.items() if name.startswith(prefix))
+
+
+def _joined(parts: Sequence[tuple[Mapping[K, Tensor], int]]) -> dict[K, Tensor]:
+    """Tensors [N, K, ...] by name, of parts with so many samples, one part after the other along K."""
+    shapes = {name: tensor for tensors, _ in parts for name, tensor in tensors.items()}
+
+    def of(part: Mapping[K, Tensor], name: K, count: int) -> Tensor:
+        like = shapes[name]
+        return part[name] if name in part else like.new_zeros(len(like), count, *like.shape[2:])
+
+    return {name: torch.cat([of(part, name, count) for part, count in parts], dim=1) for name in shapes}
 
 
 def _size(value: Any) -> tuple[int, int] | None:
@@ -224,73 +273,3 @@ def check_backbone(backbone: Backbone, sha256: str | None, what: str) -> None:
             f"{what} belongs to a backbone with digest {was}, and the one given has {now}: "
             "type --backbone FILE with the file it was made with"
         )
-
-
-@torch.no_grad()
-def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None) -> Tensor:
-    """Draws an inversion, or edited codes of it, with its noise, features and tuned weights.
-
-    Features that are not meant for holes draw what is around them: what is inside is drawn by the code alone,
-    its tones moved to meet the rest (`compositing.joined`), and the picture is drawn twice for it.
-
-    `backbone.chunk` pictures are drawn in one pass. Equal chunks give equal bits; others may differ in the
-    last ones. With tuned weights or random noise each picture has a pass of its own.
-
-    Args:
-        inversion: what was found.
-        backbone: the generator it was found with; drawing happens on its device. Tuned weights are applied to
-            a copy of it.
-        ws: codes (N, K, num_ws, w_dim) to draw instead of the inversion's own.
-
-    Returns:
-        float32 (N, K, 3, H, W), RGB, about [-1, 1], on the backbone's device.
-
-    Raises:
-        BackboneMismatchError: the inversion was made with another backbone.
-        UsageError: codes of another shape.
-        CheckpointError: tuned weights that the backbone does not have.
-    """
-    drawn, for_holes = _drawn(inversion, backbone, ws), inversion.for_holes()
-    if for_holes is inversion:
-        return drawn
-    known = 1 - inversion.hole.to(drawn.device).float().repeat_interleave(inversion.samples, dim=0)
-    both = (_drawn(for_holes, backbone, ws).flatten(0, 1), drawn.flatten(0, 1), known)
-    return joined(*both).unflatten(0, drawn.shape[:2])
-
-
-def _drawn(inversion: Inversion, backbone: Backbone, ws: Tensor | None) -> Tensor:
-    """What the generator draws in one go, with all features everywhere; see `render`."""
-    record = inversion.backbone
-    check_backbone(backbone, record.get("sha256"), f"this inversion ({record.get('name', 'unnamed')})")
-    chosen = inversion.ws if ws is None else ws
-    n, k = inversion.ws.shape[:2]
-    expected = (n, k, backbone.num_ws, backbone.w_dim)
-    if tuple(chosen.shape) != expected:
-        raise UsageError(f"codes of shape {list(chosen.shape)} cannot be drawn; expected {list(expected)}")
-    device = next(backbone.parameters()).device
-    flat = chosen.flatten(0, 1)
-    features = {side: f.flatten(0, 1) for side, f in inversion.features.items()}
-    random = inversion.noise == "random"
-    tuned = {name: change.flatten(0, 1) for name, change in inversion.tuned.items()}
-    images = []
-    for part in chunks(n * k, 1 if tuned or random else pass_size(backbone, n * k)):
-        network = (
-            with_difference(backbone, {of: t[part.start] for of, t in tuned.items()}) if tuned else backbone
-        )
-        inject = injection({side: f[part].to(device) for side, f in features.items()})
-        codes = flat[part].to(device)
-        generator = torch.Generator().manual_seed(inversion.seeds[part.start % k]) if random else None
-        drawn = network.synthesize(codes, noise=inversion.noise, inject=inject, generator=generator)
-        images.append(drawn.images.float())
-    if not images:
-        return torch.empty(n, k, 3, backbone.resolution, backbone.resolution, device=device)
-    return torch.cat(images).unflatten(0, (n, k))
-
-
-def injection(features: Mapping[int, Tensor]) -> Injection:
-    """What `Backbone.synthesize` takes to add `features` (side -> [N, C, side, side]) to its own."""
-    return {side: _adder(feature) for side, feature in features.items()}
-
-
-def _adder(delta: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda features: features + delta.to(features.dtype)

@@ -81,7 +81,7 @@ class InversionMethod(ABC):
         Raises:
             BackboneMismatchError: the inversion was made with another backbone.
         """
-        from ganinv.inversion import render
+        from ganinv.rendering import render
 
         return render(inversion, self.backbone, ws)
 

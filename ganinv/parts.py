@@ -54,13 +54,14 @@ from ganinv.images import (
     to_uint8,
     write_png,
 )
-from ganinv.inversion import Inversion, backbone_record, check_backbone, render, run_versions
+from ganinv.inversion import Inversion, backbone_record, check_backbone, run_versions
 from ganinv.mask_files import read_mask
 from ganinv.masks import fixed_hole, free_form, free_form_batch, named_hole
 from ganinv.method import GuidedMethod, InversionMethod, check_label
 from ganinv.metrics.distribution import kid
 from ganinv.pooling import erase, shrink, shrink_erased
 from ganinv.registry import Registry
+from ganinv.rendering import render
 from ganinv.sampling import normal, sample_seed, sample_seeds, sample_z
 from ganinv.sizes import embed, fit_array, fit_shape, middle, resize, resize_hole
 

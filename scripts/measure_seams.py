@@ -24,7 +24,7 @@ from ganinv.backbones.loading import load_backbone_of
 from ganinv.compositing import membrane
 from ganinv.evaluation.pictures import HoleSet, Portraits, as_tensors
 from ganinv.images import to_uint8
-from ganinv.inversion import render
+from ganinv.rendering import render
 
 SERIES = 555002
 FAMILIES = ("comodgan",)

@@ -306,16 +306,7 @@ class Studio:
     @staticmethod
     def joined(work: Work) -> Inversion:
         """One inversion of all fillings of a work that has some."""
-        parts = [filling.inversion for filling in work.fillings]
-        return replace(
-            parts[0],
-            ws=torch.cat([part.ws for part in parts], dim=1),
-            seeds=tuple(part.seeds[0] for part in parts),
-            features={
-                side: torch.cat([part.features[side] for part in parts], dim=1) for side in parts[0].features
-            },
-            tuned={name: torch.cat([part.tuned[name] for part in parts], dim=1) for name in parts[0].tuned},
-        )
+        return Inversion.of_samples([filling.inversion for filling in work.fillings])
 
     def inversion(self, work: Work) -> Inversion:
         """The kept filling's, edited as it stands. Raises UsageError where none is kept."""

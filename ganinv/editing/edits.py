@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -130,7 +130,7 @@ class CodeEdit(Edit):
         return edited
 
     def apply(self, inversion: Inversion, strength: float) -> Inversion:
-        return replace(inversion, ws=self.move(inversion.ws, strength))
+        return inversion.edited(ws=self.move(inversion.ws, strength))
 
     def check(self, backbone: Backbone) -> None:
         super().check(backbone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -55,7 +55,7 @@ class StyleShift(Edit):
             if name in tuned:
                 moved = tuned[name].float() + moved
             tuned[name] = moved.half()
-        return replace(inversion, tuned=tuned)
+        return inversion.edited(tuned=tuned)
 
     def check(self, backbone: Backbone) -> None:
         super().check(backbone)

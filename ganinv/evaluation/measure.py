@@ -19,10 +19,11 @@ from ganinv.evaluation.parts import Arrays
 from ganinv.evaluation.pictures import HoleSet, Pictures, as_tensors, completed, digest
 from ganinv.evaluation.settings import EvaluationSettings
 from ganinv.images import to_tensor, to_uint8
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
 from ganinv.metrics import perceptual, pixels
 from ganinv.metrics.features import FeatureNetwork, to_side
 from ganinv.metrics.judge import Judge
+from ganinv.rendering import render
 from ganinv.sampling import sample_seed
 
 SIGNS = (-1, 1)

@@ -21,12 +21,13 @@ from ganinv.backbones.tuning import copy_apart, difference_of, with_difference
 from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
 from ganinv.images import from_levels
-from ganinv.inversion import Inversion, check_backbone, injection, run_versions
+from ganinv.inversion import Inversion, check_backbone, run_versions
 from ganinv.method import InversionMethod
 from ganinv.methods.latents import latent_statistics, random_codes
 from ganinv.methods.losses import VisibleLoss, perceptual_features
 from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor, set_rate
 from ganinv.plugins import registry
+from ganinv.rendering import injection
 
 _SEED = 2  # of the codes around the pivot: one for all, so that equal pivots give equal pictures
 
@@ -97,7 +98,7 @@ class PivotalTuning(InversionMethod):
         """
         check_backbone(self.backbone, pivots.backbone.get("sha256"), "the inversion to be refined")
         noise = "const" if pivots.noise == "random" else pivots.noise
-        pivots = replace(pivots, noise=noise)
+        pivots = replace(pivots, noise=noise, unedited=None)  # tuned with its features as they are
         names = _synthesis_parameters(self.backbone)
         radius = latent_statistics(self.backbone).radius * self.config.locality_distance
         n, k = pivots.ws.shape[:2]

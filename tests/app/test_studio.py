@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ganinv import images
@@ -221,3 +222,22 @@ def test_joined_inversion_holds_all(studio: Studio, portrait: Path, tmp_path: Pa
     again = Inversion.load(tmp_path / "all.inversion.safetensors")
     assert again.samples == 3 and again.seeds == tuple(f.inversion.seeds[0] for f in work.fillings)
     assert len(studio.reopen(tmp_path / "all.inversion.safetensors").fillings) == 3
+
+
+def test_an_edited_inversion_goes_on_beside_new_fillings(
+    studio: Studio, portrait: Path, tmp_path: Path
+) -> None:
+    work = studio.edit(studio.keep(filled(studio, portrait, count=2), 1), {"yaw": 2.0})
+    studio.inversion(work).save(tmp_path / "edited.inversion.safetensors")
+    again = studio.reopen(tmp_path / "edited.inversion.safetensors")
+    *_, again = studio.fill(again, FillSettings(1))
+    found = studio.joined(again)
+    assert found.samples == 2 and found.unedited is not None
+    before = studio.joined(work)
+    assert torch.equal(found.unedited.ws[:, 0], before.ws[:, 1])
+    assert torch.equal(found.unedited.ws[:, 1], found.ws[:, 1])
+    # turned back, it is what it was before
+    back = studio.edit(studio.keep(again, 0), {"yaw": -2.0})
+    pixels = studio.method.render(before.sample(1))[0].clamp(-1, 1)
+    shown = torch.from_numpy(studio.result(back).copy()).permute(2, 0, 1) / 127.5 - 1
+    assert (shown - pixels[0]).abs().max() < 0.03

@@ -11,6 +11,7 @@ import torch
 from ganinv.errors import UnknownNameError, UsageError
 from ganinv.guidance import layer_rows, morph
 from ganinv.inversion import Inversion
+from ganinv.rendering import render
 
 
 def test_layer_rows() -> None:
@@ -64,6 +65,19 @@ def test_what_cannot_be_joined(inversion: Inversion) -> None:
     ):
         with pytest.raises(UsageError, match=text):
             morph(a, wrong, steps)
+
+
+def test_a_morph_to_an_edit_knows_what_was_found(inversion: Inversion, fake_backbone: Any) -> None:
+    first = one(inversion, 0, 0)
+    edited = first.edited(ws=first.ws + 0.02)
+    between = morph(first, edited, 3)
+    assert between.unedited is not None
+    assert torch.equal(between.unedited.ws, first.ws.expand(-1, 3, -1, -1))
+    drawn = render(between, fake_backbone)
+    ends = render(first, fake_backbone)[:, 0], render(edited, fake_backbone)[:, 0]
+    torch.testing.assert_close(drawn[:, 0], ends[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(drawn[:, 2], ends[1], atol=1e-5, rtol=0)
+    assert morph(first, first, 3).unedited is None
 
 
 def test_one_reference_at_a_time(fake_backbone: Any) -> None:

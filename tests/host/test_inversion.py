@@ -4,18 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ganinv.backbones.base import Backbone
-from ganinv.checkpoints import read_checkpoint, write_checkpoint
-from ganinv.completing import complete
-from ganinv.compositing import joined
-from ganinv.errors import BackboneMismatchError, CheckpointError, OutputError, UsageError
-from ganinv.images import to_uint8
-from ganinv.inversion import Inversion, backbone_record, render, run_versions
+from ganinv.checkpoints import write_checkpoint
+from ganinv.errors import CheckpointError, OutputError, UsageError
+from ganinv.inversion import Inversion, run_versions
+from ganinv.rendering import render
 
 
 def header(inversion: Inversion, **changes: Any) -> dict[str, Any]:
@@ -42,6 +39,43 @@ def test_round_trip(inversion: Inversion, tmp_path: Path) -> None:
     assert loaded.save(tmp_path / "again") == digest
     replace(inversion, features_in_holes=False).save(tmp_path / "b.inversion.safetensors")
     assert not Inversion.load(tmp_path / "b.inversion.safetensors").features_in_holes
+
+
+def test_an_edit_keeps_what_was_found(inversion: Inversion, tmp_path: Path) -> None:
+    bias = torch.ones(2, 3, 5).half()
+    edited = inversion.edited(ws=inversion.ws + 1).edited(tuned={"a.bias": bias})
+    assert edited.unedited is inversion and inversion.unedited is None
+    edited.save(tmp_path / "a")
+    loaded = Inversion.load(tmp_path / "a")
+    before = loaded.unedited
+    assert torch.equal(loaded.ws, edited.ws) and torch.equal(loaded.tuned["a.bias"], bias)
+    assert before is not None and torch.equal(before.ws, inversion.ws) and not before.tuned
+    assert before.unedited is None and torch.equal(before.features[4], inversion.features[4])
+    one = edited.sample(1).unedited
+    assert one is not None and torch.equal(one.ws, inversion.ws[:, 1:2])
+    tuned = edited.tuned
+    again = replace(edited, unedited=replace(inversion, tuned=tuned))
+    again.save(tmp_path / "b")
+    before = Inversion.load(tmp_path / "b").unedited
+    assert before is not None and torch.equal(before.tuned["a.bias"], bias)
+    with pytest.raises(ValueError, match=r"ws is \[2, 3, 4, 6\], and unedited \[2, 1, 4, 6\]"):
+        replace(inversion, unedited=inversion.sample(0))
+
+
+def test_of_samples(inversion: Inversion) -> None:
+    parts = [inversion.sample(index) for index in range(3)]
+    whole = Inversion.of_samples(parts)
+    assert torch.equal(whole.ws, inversion.ws) and whole.seeds == inversion.seeds and whole.unedited is None
+    assert torch.equal(whole.features[4], inversion.features[4])
+    bare = replace(parts[1], features={}, tuned={"a.bias": torch.ones(2, 1, 5).half()})
+    moved = parts[2].edited(ws=parts[2].ws + 1)
+    mixed = Inversion.of_samples([parts[0], bare, moved])
+    assert not mixed.features[4][:, 1].any() and torch.equal(
+        mixed.features[4][:, 2], inversion.features[4][:, 2]
+    )
+    assert mixed.tuned["a.bias"].sum((0, 2)).tolist() == [0, 10, 0]
+    assert torch.equal(mixed.ws[:, 2], inversion.ws[:, 2] + 1)
+    assert mixed.unedited is not None and torch.equal(mixed.unedited.ws, inversion.ws)
 
 
 def test_file_holds_no_path_and_no_clock(inversion: Inversion, tmp_path: Path) -> None:
@@ -128,7 +162,7 @@ def test_missing_parts(inversion: Inversion, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=f"it lacks '{missing}'"):
             Inversion.load(path)
     write_checkpoint(path, tensors(inversion), kind="inversion", family="f", config={"noise": "const"})
-    with pytest.raises(CheckpointError, match="it lacks 'seeds'"):
+    with pytest.raises(CheckpointError, match="it lacks 'backbone'"):
         Inversion.load(path)
     odd = tensors(inversion) | {"features.x": torch.zeros(1)}
     write_checkpoint(path, odd, kind="inversion", family="f", config=header(inversion))
@@ -139,116 +173,6 @@ def test_missing_parts(inversion: Inversion, tmp_path: Path) -> None:
 def test_unwritable(inversion: Inversion, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         inversion.save(tmp_path)
-
-
-# ---- drawing
-
-
-def test_render_adds_features(inversion: Inversion, fake_backbone: Backbone) -> None:
-    images = render(inversion, fake_backbone)
-    assert images.shape == (2, 3, 3, 8, 8) and images.dtype == torch.float32
-    plain = render(replace(inversion, features={}), fake_backbone)
-    added = inversion.features[4].repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
-    assert torch.allclose(images, plain + added, atol=1e-6)
-
-
-def test_features_may_stay_out_of_holes(inversion: Inversion, fake_backbone: Backbone) -> None:
-    hole = torch.zeros_like(inversion.hole)
-    hole[:, :, 2:5, 1:6] = 1
-    erased = replace(inversion, hole=hole)
-    assert erased.for_holes() is erased
-    filled = replace(erased, features_in_holes=False).for_holes()
-    assert torch.equal(render(filled, fake_backbone), render(replace(inversion, features={}), fake_backbone))
-    nothing = replace(inversion, hole=torch.zeros_like(hole), features_in_holes=False)
-    assert torch.equal(render(nothing, fake_backbone), render(inversion, fake_backbone))
-
-
-def test_render_joins_what_is_around_a_hole_and_in_it(inversion: Inversion, fake_backbone: Backbone) -> None:
-    hole = torch.zeros_like(inversion.hole)
-    hole[:, :, 2:5, 1:6] = 1
-    uneven = torch.rand(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(2)).half()
-    inversion = replace(inversion, features={4: uneven})
-    erased = replace(inversion, hole=hole, features_in_holes=False)
-    shown, whole = render(erased, fake_backbone), render(inversion, fake_backbone)
-    alone = render(replace(inversion, features={}), fake_backbone)
-    known = 1 - hole[:, None].float().expand(-1, inversion.samples, -1, -1, -1)
-    assert torch.equal(shown * known, whole * known)
-    expected = joined(alone.flatten(0, 1), whole.flatten(0, 1), known.flatten(0, 1))
-    assert torch.equal(shown.flatten(0, 1), expected)
-    assert not torch.equal(shown, whole)
-    moved = render(erased, fake_backbone, erased.ws + 1)  # edited codes likewise
-    assert torch.equal(moved * known, render(inversion, fake_backbone, erased.ws + 1) * known)
-
-
-def test_complete_pastes_what_is_drawn_for_holes(inversion: Inversion, fake_backbone: Backbone) -> None:
-    hole = torch.zeros_like(inversion.hole)
-    hole[0, :, 2:5, 1:6] = 1
-    erased = replace(inversion, hole=hole, features_in_holes=False)
-    pictures = complete(erased, fake_backbone, tones=False)
-    drawn = to_uint8(render(replace(inversion, features={}), fake_backbone))
-    working = inversion.working.permute(0, 2, 3, 1).numpy()[:, None]
-    assert np.array_equal(pictures, np.where(hole.numpy()[..., None][:, 0][:, None] > 0, drawn, working))
-    assert not np.array_equal(complete(erased, fake_backbone), pictures)  # tones
-
-
-def test_render_in_chunks(inversion: Inversion, fake_backbone: Backbone) -> None:
-    whole = render(inversion, fake_backbone)
-    assert torch.equal(whole, render(inversion, fake_backbone))
-    for fake_backbone.chunk in (1, 4):
-        assert torch.allclose(render(inversion, fake_backbone), whole, atol=1e-5)
-
-
-def test_render_edited_codes(inversion: Inversion, fake_backbone: Backbone) -> None:
-    edited = render(inversion, fake_backbone, inversion.ws + 1)
-    assert not torch.equal(edited, render(inversion, fake_backbone))
-    with pytest.raises(
-        UsageError, match=r"codes of shape \[1, 3, 4, 6\] cannot be drawn; expected \[2, 3, 4, 6\]"
-    ):
-        render(inversion, fake_backbone, inversion.ws[:1])
-
-
-def test_render_of_nothing(inversion: Inversion, fake_backbone: Backbone) -> None:
-    nothing = replace(
-        inversion,
-        ws=inversion.ws[:0],
-        working=inversion.working[:0],
-        hole=inversion.hole[:0],
-        features={4: inversion.features[4][:0]},
-    )
-    assert render(nothing, fake_backbone).shape == (0, 3, 3, 8, 8)
-
-
-def test_another_backbone_is_refused(inversion: Inversion, fake_backbone: Backbone) -> None:
-    fake_backbone.sha256 = "cd" * 32
-    with pytest.raises(BackboneMismatchError) as caught:
-        render(inversion, fake_backbone)
-    text = str(caught.value)
-    assert "abababababab" in text and "cdcdcdcdcdcd" in text and "--backbone FILE" in text
-    fake_backbone.sha256 = ""
-    with pytest.raises(BackboneMismatchError, match="unsaved weights"):
-        render(inversion, fake_backbone)
-
-
-def test_render_with_stylegan2(tiny_backbone: Any, tmp_path: Path) -> None:
-    backbone = tiny_backbone.backbone
-    generator = torch.Generator().manual_seed(0)
-    inversion = Inversion(
-        ws=torch.randn(1, 2, backbone.num_ws, backbone.w_dim, generator=generator),
-        seeds=(1, 2),
-        working=torch.zeros(1, 3, 16, 16, dtype=torch.uint8),
-        hole=torch.zeros(1, 1, 16, 16, dtype=torch.uint8),
-        features={8: torch.randn(1, 2, 8, 8, 8, generator=generator).half()},
-        backbone=backbone_record(backbone),
-        versions=run_versions(),
-    )
-    images = render(inversion, backbone)
-    inversion.save(tmp_path / "a")
-    assert torch.equal(render(Inversion.load(tmp_path / "a"), backbone), images)
-    assert not torch.allclose(render(replace(inversion, features={}), backbone), images)
-    noisy = replace(inversion, noise="random")
-    assert torch.equal(render(noisy, backbone), render(noisy, backbone))
-    assert not torch.equal(render(noisy, backbone), images)
-    assert read_checkpoint(tmp_path / "a").config["backbone"]["name"] == "tiny-16"
 
 
 def test_run_versions() -> None:

@@ -16,7 +16,8 @@ from ganinv.backbones.loading import load_backbone
 from ganinv.cli.main import main
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 from ganinv.images import to_uint8, write_png
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
+from ganinv.rendering import render
 from ganinv.store import add_model
 from ganinv.testing import check_method
 from plugin_ganinpaint.config import NetworkConfig

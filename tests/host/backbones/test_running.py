@@ -14,7 +14,8 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import load_backbone
 from ganinv.backbones.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganinv.errors import UsageError
-from ganinv.inversion import Inversion, backbone_record, injection, render
+from ganinv.inversion import Inversion, backbone_record
+from ganinv.rendering import injection, render
 from ganinv.sampling import sample_seeds, sample_z
 from ganinv_ops import matrix_unit
 

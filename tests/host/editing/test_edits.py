@@ -14,7 +14,8 @@ from ganinv.editing.manifest import FORMS
 from ganinv.editing.mapper import Mapper
 from ganinv.editing.style_shift import StyleShift
 from ganinv.errors import BackboneMismatchError, CheckpointError
-from ganinv.inversion import Inversion, backbone_record, render
+from ganinv.inversion import Inversion, backbone_record
+from ganinv.rendering import render
 
 
 def axis(index: int, rows: int = 1, width: int = 6) -> torch.Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 from ganinv.api import load_method
 from ganinv.backbones.base import Backbone
 from ganinv.errors import ConfigError, UsageError
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
 from ganinv.methods.latents import latent_statistics, random_codes
 from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor
+from ganinv.rendering import render
 from ganinv.sampling import normal
 from ganinv.testing import check_method
 

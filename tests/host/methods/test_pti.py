@@ -15,9 +15,10 @@ from ganinv.backbones.base import Backbone
 from ganinv.editing.edits import Direction
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
 from ganinv.images import to_uint8
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
 from ganinv.methods.optimize import Optimize, OptimizeConfig
 from ganinv.methods.pti import PivotalTuning, PtiConfig
+from ganinv.rendering import render
 from ganinv.testing import check_method
 
 

@@ -11,9 +11,10 @@ import torch
 from ganinv.api import edit, load_method
 from ganinv.editing.edits import Direction
 from ganinv.errors import UsageError
-from ganinv.inversion import Inversion, render
+from ganinv.inversion import Inversion
 from ganinv.methods.optimize import Optimize, OptimizeConfig
 from ganinv.methods.pti import PivotalTuning, PtiConfig
+from ganinv.rendering import render
 from ganinv.testing import check_method
 
 
