@@ -41,7 +41,10 @@ def grow(new: StyleGAN2Generator, old: StyleGAN2Generator) -> None:
 
 
 def freeze_below(g: StyleGAN2Generator, side: int) -> None:
-    """Let blocks smaller than `side` pixels stand still, and the mapping, whose codes they answer to."""
+    """Let blocks smaller than `side` pixels stand still, and the mapping, whose codes they answer to; 0: all
+    learn.
+    """
+    g.requires_grad_(True)
     if not side:
         return
     g.mapping.requires_grad_(False)

@@ -34,6 +34,8 @@ class Phase:
     """Thousands of pictures over which the renders get sharp, from those of half the side: what a new block
     is to draw comes by and by.
     """
+    frozen_below: int = 0
+    """Blocks smaller than this many pixels stand still, and the mapping with them; 0 = all learn."""
     lr: float = 2e-3
     lr_end: float | None = None
     """Where the learning rate falls to, along half a cosine; None = it stays."""
@@ -58,8 +60,6 @@ class Config:
     """The mapping's learning rate over the others'; its layers learn 100 times slower by themselves."""
     start: str | None = None
     """Name or file of a generator, with a discriminator, to begin with or to grow; None = fresh networks."""
-    frozen_below: int = 0
-    """Blocks smaller than this many pixels stand still, and the mapping with them; 0 = all learn."""
     d_lr: float = 1.0
     """The discriminator's learning rate over the generator's."""
     channel_base: int = 2048

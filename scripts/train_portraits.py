@@ -100,8 +100,8 @@ class Trainer:
                 grow(self.ema, before[1])
                 take_over(self.d, before[2])
         self.g.compute_dtype = self.d.compute_dtype = torch.bfloat16 if self.config.narrow else torch.float32
+        freeze_below(self.g, phase.frozen_below)
         self.silence()
-        freeze_below(self.g, self.config.frozen_below)
         parts = (self.g.synthesis, 1.0), (self.g.mapping, self.config.mapping_lr)
         learning = [([p for p in part.parameters() if p.requires_grad], factor) for part, factor in parts]
         groups = [{"params": part, "factor": factor} for part, factor in learning if part]

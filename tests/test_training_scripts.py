@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +26,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
         "grown_portraits",
         "grow_weights",
         "measure_seams",
+        "measure_giving_way",
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
@@ -147,7 +149,7 @@ def test_renders_get_sharp_by_and_by(tmp_path: Path) -> None:
 
     render(tmp_path, 8, 64, seed=3, shard=8)
     phase = Phase(64, kimg=1, sharpen_kimg=0.2, batch=4)
-    trainer = Trainer(Config(start="portraits-64", frozen_below=4, phases=(phase,)), tmp_path)
+    trainer = Trainer(Config(start="portraits-64", phases=(phase,)), tmp_path)
     real = Pairs(tmp_path, 128).batch(4, 64, torch.Generator().manual_seed(0))[0]
     details = []
     for trainer.in_phase in (0, 100, 200, 900):
@@ -162,13 +164,19 @@ def test_what_is_frozen_stands_still(tmp_path: Path) -> None:
     from train_portraits import Config, Phase, Trainer
 
     render(tmp_path, 8, 128, seed=3, shard=8)
-    phase = Phase(128, kimg=1, adversarial=0.1, batch=4)
-    config = Config(w_dim=192, mapping_layers=4, start="portraits-64", frozen_below=64, phases=(phase,))
+    still = Phase(128, kimg=0.004, adversarial=0.1, frozen_below=64, batch=4)
+    phases = (still, dataclasses.replace(still, frozen_below=0))
+    config = Config(w_dim=192, mapping_layers=4, start="portraits-64", phases=phases)
     trainer = Trainer(config, tmp_path)
     before = {name: p.clone() for name, p in trainer.g.named_parameters()}
     trainer.step()
     moved = {name for name, p in trainer.g.named_parameters() if not torch.equal(p, before[name])}
     assert moved and all(name.startswith(("synthesis.b64.", "synthesis.b128.")) for name in moved)
+    trainer.build(phases[1])
+    trainer.phase = 1
+    trainer.step()
+    later = {name for name, p in trainer.g.named_parameters() if not torch.equal(p, before[name])}
+    assert {name for name in before if name.startswith(("mapping.", "synthesis.b8.conv"))} <= later
 
 
 def test_a_generator_learns_on_at_its_own_side(tmp_path: Path) -> None:
@@ -178,8 +186,8 @@ def test_a_generator_learns_on_at_its_own_side(tmp_path: Path) -> None:
     from ganinv.backbones.loading import load_backbone
 
     render(tmp_path, 8, 64, seed=3, shard=8)
-    phase = Phase(64, kimg=1, adversarial=0.1, coarse=1.0, pixels=0.0, lr=1e-3, batch=4)
-    config = Config(start="portraits-64", frozen_below=4, d_lr=2.5, narrow=True, phases=(phase,))
+    phase = Phase(64, kimg=1, adversarial=0.1, coarse=1.0, pixels=0.0, frozen_below=4, lr=1e-3, batch=4)
+    config = Config(start="portraits-64", d_lr=2.5, narrow=True, phases=(phase,))
     trainer = Trainer(config, tmp_path)
     assert trainer.g.compute_dtype == trainer.d.compute_dtype == torch.bfloat16
     before = {name: p.clone() for name, p in trainer.g.named_parameters()}
@@ -197,8 +205,8 @@ def test_the_critic_learns_first_and_goes_on(tmp_path: Path) -> None:
     from train_portraits import Config, Phase, Trainer
 
     render(tmp_path, 8, 64, seed=3, shard=8)
-    phase = Phase(64, kimg=1, critic=0.5, critic_features=1.0, pixels=0.0, lr=1e-3, batch=4)
-    config = Config(start="portraits-64", noise=False, critic_head_start=2, frozen_below=4, phases=(phase,))
+    phase = Phase(64, kimg=1, critic=0.5, critic_features=1.0, pixels=0.0, frozen_below=4, lr=1e-3, batch=4)
+    config = Config(start="portraits-64", noise=False, critic_head_start=2, phases=(phase,))
     trainer = Trainer(config, tmp_path)
     before = {name: p.clone() for name, p in trainer.g.named_parameters()}
     assert all(p == 0 for name, p in before.items() if name.endswith("noise_strength"))
@@ -275,6 +283,16 @@ def test_weights_for_a_grown_generator(tmp_path: Path) -> None:
         more.check_shape(14, 192)
         step, small_step = more.step(found[1].ws, 1.5), direction.step(found[0].ws, 1.5)
         torch.testing.assert_close(step[..., :12, :].expand(12, 192), small_step.expand(12, 192))
+
+
+def test_a_mapping_that_learnt_on_still_answers_alike() -> None:
+    from grow_weights import alike
+
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(64, 12, 8, generator=generator)
+    assert alike(codes, codes + 0.1 * torch.randn(64, 12, 8, generator=generator))
+    assert not alike(codes, codes + 0.3 * torch.randn(64, 12, 8, generator=generator))
+    assert not alike(codes, codes[:, :10]) and not alike(codes, codes.flip(0))
 
 
 def test_weights_for_a_wider_generator_have_no_skip_encoder(tmp_path: Path) -> None:
@@ -362,3 +380,21 @@ def test_seams_of_the_shipped_weights(
     assert len(found) == 5 and all(len(shares) == 3 for shares in found.values())
     assert found["pasted (--no-tones)"][0] > found["a membrane alone"][0] > found["as it is"][0]
     assert found["as it is, --feather 1"][0] < found["as it is"][0]
+
+
+def test_features_of_the_shipped_weights_give_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import measure_giving_way
+
+    asked = ["measure_giving_way.py", "--count", "3", "--sheet", str(tmp_path / "sheet.png")]
+    monkeypatch.setattr(sys, "argv", asked)
+    measure_giving_way.main()
+    _, *rows = capsys.readouterr().out.splitlines()
+    found = {row[:12].strip(): row.split() for row in rows}
+    assert list(found) == ["whole", "left out", "giving way"]
+    elsewhere = {way: float(row[-1]) for way, row in found.items()}
+    assert elsewhere["whole"] > elsewhere["giving way"] > elsewhere["left out"] + 3
+    with Image.open(tmp_path / "sheet.png") as opened:
+        width, height = opened.size
+    assert width >= 3 * 128 and height >= 9 * 3 * 128
