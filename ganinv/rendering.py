@@ -19,10 +19,10 @@ from ganinv.inversion import Inversion, check_backbone
 if TYPE_CHECKING:
     from ganinv.backbones.base import Backbone, Injection
 
-_CHANGED = 0.15
-"""Change of a channel, of a range of 2, from which on a place shows something else: its features are gone."""
+_TINT, _CHANGED = 0.05, 0.2
+"""Change of a channel, of a range of 2, up to which a place is the same, and from which on something else."""
 _REACH = 5 / 128
-"""How far a change reaches, as a part of the picture's side: what is drawn there has an outline."""
+"""How wide places are, and how far a change reaches, as a part of the picture's side."""
 
 
 @torch.no_grad()
@@ -76,17 +76,21 @@ def render(inversion: Inversion, backbone: Backbone, ws: Tensor | None = None) -
 
 def giving_way(features: Mapping[int, Tensor], before: Tensor, after: Tensor) -> dict[int, Tensor]:
     """Features as they are to be added after an edit: whole where the codes draw the same as before, gone
-    where they draw something else, as a turned face, which old features would draw a ghost into.
+    where they draw something else, as a turned face, which old features would draw a ghost into. Pictures are
+    compared smoothed, since outlines that move by less than a pixel change nothing.
 
     Args:
         features: side -> float16 (N, K, C, side, side), found for the codes before.
         before, after: float32 (N, K, 3, R, R) in [-1, 1], what the codes draw without features.
     """
     reach = 2 * round(_REACH * after.shape[-1] / 2) + 1
-    change = (after - before).flatten(0, 1).abs().amax(dim=1, keepdim=True)
-    widest = max_pool2d(change, reach, 1, reach // 2)
-    change = avg_pool2d(widest, reach, 1, reach // 2, count_include_pad=False)
-    kept = (1 - change / _CHANGED).clamp(0, 1)
+
+    def smooth(picture: Tensor) -> Tensor:
+        return avg_pool2d(picture, reach, 1, reach // 2, count_include_pad=False)
+
+    change = smooth((after - before).flatten(0, 1)).abs().amax(dim=1, keepdim=True)
+    change = smooth(max_pool2d(change, reach, 1, reach // 2))
+    kept = ((_CHANGED - change) / (_CHANGED - _TINT)).clamp(0, 1)
     return {side: _scaled(feature, adaptive_avg_pool2d(kept, side)) for side, feature in features.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,8 @@ def _results(editor: Editor, inversion: Inversion, backbone: Backbone) -> list[R
     chosen = inversion if settings.sample is None else inversion.sample(settings.sample)
     edits = editor.chosen(backbone)
     edited = edit(chosen, backbone, edits)
+    if settings.change_only:  # features that give way would count as a change
+        edited = replace(edited, unedited=None)
     drawn = to_uint8(render(edited.for_holes() if settings.keep_known else edited, backbone).flatten(0, 1))
     if settings.change_only:
         change = drawn.astype(int) - to_uint8(render(chosen, backbone).flatten(0, 1))

@@ -69,7 +69,7 @@ def test_what_cannot_be_joined(inversion: Inversion) -> None:
 
 def test_a_morph_to_an_edit_knows_what_was_found(inversion: Inversion, fake_backbone: Any) -> None:
     first = one(inversion, 0, 0)
-    edited = first.edited(ws=first.ws + 0.02)
+    edited = first.edited(ws=first.ws + 0.2)
     between = morph(first, edited, 3)
     assert between.unedited is not None
     assert torch.equal(between.unedited.ws, first.ws.expand(-1, 3, -1, -1))
