@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _TINT, _CHANGED = 0.05, 0.2
 """Change of a channel, of a range of 2, up to which a place is the same, and from which on something else."""
-_REACH = 5 / 128
-"""How wide places are, and how far a change reaches, as a part of the picture's side."""
+_SEEN, _REACH = 128, 5 / 128
+"""Largest side in pixels at which pictures are compared; reach of a change, as a part of the side."""
 
 
 @torch.no_grad()
@@ -83,12 +83,14 @@ def giving_way(features: Mapping[int, Tensor], before: Tensor, after: Tensor) ->
         features: side -> float16 (N, K, C, side, side), found for the codes before.
         before, after: float32 (N, K, 3, R, R) in [-1, 1], what the codes draw without features.
     """
-    reach = 2 * round(_REACH * after.shape[-1] / 2) + 1
+    seen = min(after.shape[-1], _SEEN)
+    reach = 2 * round(_REACH * seen / 2) + 1
 
     def smooth(picture: Tensor) -> Tensor:
         return avg_pool2d(picture, reach, 1, reach // 2, count_include_pad=False)
 
-    change = smooth((after - before).flatten(0, 1)).abs().amax(dim=1, keepdim=True)
+    difference = adaptive_avg_pool2d((after - before).flatten(0, 1), seen)
+    change = smooth(difference).abs().amax(dim=1, keepdim=True)
     change = smooth(max_pool2d(change, reach, 1, reach // 2))
     kept = ((_CHANGED - change) / (_CHANGED - _TINT)).clamp(0, 1)
     return {side: _scaled(feature, adaptive_avg_pool2d(kept, side)) for side, feature in features.items()}

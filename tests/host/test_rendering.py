@@ -151,6 +151,16 @@ def test_features_are_whole_where_nothing_changes_and_gone_where_much_does() -> 
     torch.testing.assert_close(half, features[32][:, 0] / 2, atol=2e-3, rtol=2e-3)
 
 
+def test_large_pictures_are_compared_reduced() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = {32: torch.randn(1, 1, 3, 32, 32, generator=generator).half()}
+    before, after = (torch.rand(1, 1, 3, 128, 128, generator=generator) for _ in range(2))
+    small = giving_way(features, before, after)[32]
+    larger = [picture.repeat_interleave(8, 3).repeat_interleave(8, 4) for picture in (before, after)]
+    torch.testing.assert_close(giving_way(features, *larger)[32], small, atol=2e-3, rtol=2e-3)
+    assert small.any() and not torch.equal(small, features[32])
+
+
 def test_features_give_way_to_an_edit(inversion: Inversion, fake_backbone: Backbone) -> None:
     far = inversion.edited(ws=inversion.ws + 5)
     alone = render(replace(far, features={}), fake_backbone)
