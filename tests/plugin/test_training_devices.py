@@ -161,7 +161,7 @@ def launch(folder: Path) -> None:
         for rank in range(DEVICES)
     ]
     try:
-        said = [process.communicate(timeout=120)[0] for process in running]
+        said = [process.communicate(timeout=300)[0] for process in running]
     finally:
         for process in running:
             process.kill()
