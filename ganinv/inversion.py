@@ -126,17 +126,22 @@ class Inversion:
             parts[0],
             ws=torch.cat([part.ws for part in parts], dim=1),
             seeds=tuple(seed for part in parts for seed in part.seeds),
-            features=_joined([(part.features, part.samples) for part in parts]),
-            tuned=_joined([(part.tuned, part.samples) for part in parts]),
+            features=_in_a_row([(part.features, part.samples) for part in parts]),
+            tuned=_in_a_row([(part.tuned, part.samples) for part in parts]),
             unedited=None,
         )
         if all(part.unedited is None for part in parts):
             return found
         return replace(found, unedited=cls.of_samples([part.unedited or part for part in parts]))
 
-    def edited(self, **changes: Any) -> Inversion:
-        """An edit of it, with other codes `ws` or other `tuned` weights; edits of an edit are one edit."""
-        return replace(self, **changes, unedited=self.unedited or self)
+    def edited(self, *, ws: Tensor | None = None, tuned: Mapping[str, Tensor] | None = None) -> Inversion:
+        """An edit of it, with other codes or other tuned weights; edits of an edit are one edit."""
+        return replace(
+            self,
+            ws=self.ws if ws is None else ws,
+            tuned=self.tuned if tuned is None else tuned,
+            unedited=self.unedited or self,
+        )
 
     def for_holes(self) -> Inversion:
         """What is drawn inside the holes: the inversion itself, or without its features where these only
@@ -226,15 +231,15 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Te
     return ((name[len(prefix) :], tensor) for name, tensor in tensors.items() if name.startswith(prefix))
 
 
-def _joined(parts: Sequence[tuple[Mapping[K, Tensor], int]]) -> dict[K, Tensor]:
+def _in_a_row(parts: Sequence[tuple[Mapping[K, Tensor], int]]) -> dict[K, Tensor]:
     """Tensors [N, K, ...] by name, of parts with so many samples, one part after the other along K."""
-    shapes = {name: tensor for tensors, _ in parts for name, tensor in tensors.items()}
+    known = {name: tensor for tensors, _ in parts for name, tensor in tensors.items()}
 
     def of(part: Mapping[K, Tensor], name: K, count: int) -> Tensor:
-        like = shapes[name]
+        like = known[name]
         return part[name] if name in part else like.new_zeros(len(like), count, *like.shape[2:])
 
-    return {name: torch.cat([of(part, name, count) for part, count in parts], dim=1) for name in shapes}
+    return {name: torch.cat([of(part, name, count) for part, count in parts], dim=1) for name in known}
 
 
 def _size(value: Any) -> tuple[int, int] | None:

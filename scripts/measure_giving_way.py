@@ -2,7 +2,7 @@
 """What skip features do to edits: kept whole, left out, or giving way where the edit changes the picture.
 
     python scripts/measure_giving_way.py [--weights FILE] [--count 60] [--strength 2]
-    python scripts/measure_giving_way.py --count 8 --directions yaw,smile --sheet docs/images/giving-way.png
+    python scripts/measure_giving_way.py --count 5 --directions yaw,smile --sheet docs/images/giving-way.png
 
 Portraits of a series that trained and chose nothing, with CoModGAN-like holes, one sample each, every bundled
 direction at both signs. The first columns are those of `ganinv evaluate`, over all directions; "elsewhere" is
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure_seams import FAMILIES, SERIES
+from measure_seams import FAMILIES
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -34,7 +34,8 @@ from ganinv.inversion import Inversion
 from ganinv.metrics.judge import load_judge
 from ganinv.rendering import render
 
-SHOWN = 8
+SERIES = 555003
+SHOWN = 5
 
 
 def main() -> None:
@@ -68,10 +69,8 @@ def measure(
     method = load_method("diverse-inpaint", backbone=backbone, weights=weights)
     known = load_directions(backbone, stored=False)
     directions = {name: known[name] for name in names or known}
-    portraits, holes = (
-        Portraits(SERIES, count, backbone.resolution),
-        HoleSet(FAMILIES, 0, backbone.resolution),
-    )
+    portraits = Portraits(SERIES, count, backbone.resolution)
+    holes = HoleSet(FAMILIES, 0, backbone.resolution)
     found: dict[str, list[Tensor]] = {}
     rows: dict[tuple[str, str], list[np.ndarray]] = {}
 
@@ -124,9 +123,8 @@ def show(found: dict[str, list[Tensor]], names: list[str], column: Callable[[str
         figures = edit_figures(
             {**read, "edited": edited, "edit_identity": identity}, names, column, replicates=1
         )
-        usable = [
-            name for name in names if figures[name]["worst_other"]
-        ]  # some picture is not at the end yet
+        # where all pictures are at the end already, nothing can be asked
+        usable = [name for name in names if figures[name]["worst_other"]]
         worst = max(usable, key=lambda name: abs(figures[name]["worst_other"].value))
         told = f"{figures[worst]['worst_other'].value:.2f} ({worst}: {figures[worst]['which']})"
         over = {
