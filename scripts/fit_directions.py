@@ -1,13 +1,14 @@
 """Fit the bundled directions on the bundled generator and write them, with units, as one checkpoint.
 
     python scripts/fit_directions.py --to ganinv/bundled/portraits-128-directions.safetensors
+    python scripts/fit_directions.py --known FILE --to FILE    # only takes side effects out of them
 
 The first entries of z are the normals of the renderer's attributes (scripts/train_portraits.py), so every
 sample's attributes are known without a classifier, and so is its edited picture: what the generator draws
 when that entry of z alone is moved. Directions start as the regression of codes on attributes and are then
 fitted, one row for each layer, to draw just that (`--method pictures`). The judge is used for two things:
 the unit, the length that moves its mean reading by one standard deviation over 5,000 samples, and what is
-taken out of a direction that takes another's attribute along (`SIDE_EFFECTS`).
+taken out of a direction that takes others' attributes along (`SIDE_EFFECTS`).
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from torch import Tensor
 
 from ganinv.backbones import DEFAULT
 from ganinv.backbones.base import Backbone
-from ganinv.backbones.loading import find_model, load_backbone, load_discriminator
+from ganinv.backbones.loading import load_backbone, load_discriminator
 from ganinv.checkpoints import read_checkpoint
 from ganinv.editing.edits import Direction
 from ganinv.editing.fit import fit_boundary, project_out, response, unit_length
-from ganinv.editing.manifest import write_directions
+from ganinv.editing.manifest import read_directions, write_directions
 from ganinv.errors import UsageError
 from ganinv.metrics.features import to_side
 from ganinv.metrics.judge import JUDGE, Judge, load_judge
@@ -49,8 +50,10 @@ the start's size (it falls to 0 over the second half), weight of the perceptual 
 AS_REGRESSED = ("skin-tone",)
 """Directions that the fit to pictures made worse: with lighter skin it took 0.75 deviations of smile, the
 regression 0.56."""
-SIDE_EFFECTS = {"skin-tone": "smile"}
-"""A direction, and one whose attribute it takes along: so much of that is taken out."""
+SIDE_EFFECTS = {"skin-tone": ("smile", "glasses")}
+"""A direction, and those whose attributes it takes along: so much of them is taken out."""
+ASIDE = 2.0
+"""Units either way at which that is measured: glasses fade between one and two units of lighter skin."""
 SAFE_RANGE = (-3.0, 3.0)  # in units, standard deviations of the attribute: beyond, hardly any portrait is
 
 
@@ -63,41 +66,57 @@ def main() -> None:
     parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("--steps", type=int, default=STEPS, help="of the fit to pictures")
     parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--known", type=Path, help="a file of directions: none is fitted")
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
 
     backbone, judge = load_backbone(args.backbone), load_judge(args.judge)
-    names = read_checkpoint(find_model(args.backbone, "generator")).provenance[
-        "attributes"
-    ]  # of the first entries of z
     generator = torch.Generator().manual_seed(2024)
+    if args.known:
+        directions = [edit for edit in read_directions(args.known).values() if isinstance(edit, Direction)]
+        provenance = read_checkpoint(args.known).provenance
+        ws = sampled(backbone, args.samples, generator)
+    else:
+        vectors = fitted_vectors(backbone, args.method, args.steps, generator)
+        provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
+        if args.method == "pictures":
+            provenance["steps"] = args.steps
+        ws = sampled(backbone, args.samples, generator)
+        directions = list(with_units(backbone, judge, vectors, ws))
+    write_directions(args.to, without_side_effects(backbone, judge, directions, ws), provenance=provenance)
+
+
+@torch.no_grad()
+def sampled(backbone: Backbone, count: int, generator: torch.Generator) -> Tensor:
+    """Codes (count, num_ws, w_dim) of random z."""
+    return backbone.map(torch.randn(count, backbone.z_dim, generator=generator))
+
+
+def fitted_vectors(
+    backbone: Backbone, method: str, steps: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """A vector (1 or num_ws, w_dim) for each of DIRECTIONS, by one of METHODS."""
+    assert backbone.path is not None  # it was loaded from there
+    names = read_checkpoint(backbone.path).provenance["attributes"]
     z = draw(backbone, 40_000, generator)
-    normals = z[:, : len(names)]
+    normals = z[:, : len(names)]  # the first entries of z
     with torch.no_grad():
         codes = torch.cat([backbone.map(part)[:, 0] for part in z.split(2000)])
     index = {name: names.index(attribute) for name, (attribute, _) in DIRECTIONS.items()}
-    if args.method in ("pictures", "response"):
+    if method in ("pictures", "response"):
         rows = response(codes, normals)[list(index.values())][:, None]  # (A, 1, w_dim)
         vectors = dict(zip(index, rows, strict=True))
-        if args.method == "pictures":
-            fitted = fit_to_pictures(backbone, rows, list(index.values()), args.steps, generator)
+        if method == "pictures":
+            fitted = fit_to_pictures(backbone, rows, list(index.values()), steps, generator)
             fitted = fitted / fitted.flatten(1).norm(dim=1)[:, None, None]
             vectors |= {n: v for n, v in zip(index, fitted, strict=True) if n not in AS_REGRESSED}
-    else:
-        vectors = {name: fit_boundary(codes, normals[:, i], share=0.1).normal for name, i in index.items()}
-        if args.method == "svm-orthogonal":
-            stacked = torch.stack(list(vectors.values()))
-            others = {name: torch.cat([stacked[:k], stacked[k + 1 :]]) for k, name in enumerate(vectors)}
-            vectors = {name: project_out(vector, others[name]) for name, vector in vectors.items()}
-        vectors = {name: vector[None] for name, vector in vectors.items()}
-
-    with torch.no_grad():
-        ws = backbone.map(torch.randn(args.samples, backbone.z_dim, generator=generator))
-    directions = without_side_effects(backbone, judge, list(with_units(backbone, judge, vectors, ws)), ws)
-    provenance = {"script": "scripts/fit_directions.py", "method": args.method, "samples": args.samples}
-    if args.method == "pictures":
-        provenance["steps"] = args.steps
-    write_directions(args.to, directions, provenance=provenance)
+        return vectors
+    vectors = {name: fit_boundary(codes, normals[:, i], share=0.1).normal for name, i in index.items()}
+    if method == "svm-orthogonal":
+        stacked = torch.stack(list(vectors.values()))
+        others = {name: torch.cat([stacked[:k], stacked[k + 1 :]]) for k, name in enumerate(vectors)}
+        vectors = {name: project_out(vector, others[name]) for name, vector in vectors.items()}
+    return {name: vector[None] for name, vector in vectors.items()}
 
 
 def with_units(
@@ -124,10 +143,15 @@ def with_units(
         )
 
 
-def mean_reading(backbone: Backbone, judge: Judge, name: str, ws: Tensor) -> float:
-    """Mean over codes of what the judge reads of the attribute that a direction moves."""
-    read = reader(judge, name)
-    return float(torch.cat([read(backbone.synthesize(part).images) for part in ws.split(32)]).mean())
+def moves(backbone: Backbone, judge: Judge, names: list[str], ws: Tensor, way: Tensor) -> Tensor:
+    """How far a step from codes, less one back, moves mean readings of directions' attributes: (names,)."""
+    side, columns = judge.config.resolution, [judge.column(DIRECTIONS[name][0]) for name in names]
+
+    def mean(codes: Tensor) -> Tensor:
+        drawn = (backbone.synthesize(part).images for part in codes.split(32))
+        return torch.cat([judge.read(to_side(images, side)) for images in drawn]).mean(0)[columns]
+
+    return mean(ws + way) - mean(ws - way)
 
 
 def reader(judge: Judge, name: str) -> Callable[[Tensor], Tensor]:
@@ -140,23 +164,25 @@ def reader(judge: Judge, name: str) -> Callable[[Tensor], Tensor]:
 def without_side_effects(
     backbone: Backbone, judge: Judge, directions: list[Direction], ws: Tensor
 ) -> list[Direction]:
-    """The directions, those in SIDE_EFFECTS without what moves another's attribute.
+    """The directions, those in SIDE_EFFECTS without what moves others' attributes.
 
-    A step of one unit either way moves the mean reading of that attribute by so many steps of its own
-    direction, and as many are taken out of each step. Its unit is measured anew.
+    Steps of ASIDE units either way move the mean readings of these attributes by so many steps of their own
+    directions, and as many are taken out of each step. Its unit is measured anew.
     """
     found = {direction.name: direction for direction in directions}
-    for name, other in SIDE_EFFECTS.items():
-        if name not in found or other not in found:
+    for name, listed in SIDE_EFFECTS.items():
+        others = [other for other in listed if other in found]
+        if name not in found or not others:
             continue
-        step, own = (found[n].unit * found[n].vector for n in (name, other))
-        taken, moved = (
-            mean_reading(backbone, judge, other, ws + way) - mean_reading(backbone, judge, other, ws - way)
-            for way in (step, own)
+        step, *own = (found[n].unit * found[n].vector for n in (name, *others))
+        taken, *moved = (moves(backbone, judge, others, ws, ASIDE * way) for way in (step, *own))
+        shares = torch.linalg.solve(torch.stack(moved, dim=1), taken)
+        print(
+            f"{name:12} less",
+            *(f"{s:.3f} {other}" for s, other in zip(shares, others, strict=True)),
+            flush=True,
         )
-        share = taken / moved
-        print(f"{name:12} less {share:.3f} {other}", flush=True)
-        rest = step - share * own
+        rest = step - sum(share * way for share, way in zip(shares, own, strict=True))
         (found[name],) = with_units(backbone, judge, {name: rest / rest.norm()}, ws)
     return list(found.values())
 

@@ -326,10 +326,10 @@ def test_the_judge_tells_units_of_a_generator_larger_than_it_looks_at() -> None:
     assert found.unit == pytest.approx(age.unit, rel=0.35)
 
 
-def test_what_another_direction_moves_is_taken_out() -> None:
+def test_what_other_directions_move_is_taken_out() -> None:
     from dataclasses import replace
 
-    from fit_directions import reader, without_side_effects
+    from fit_directions import ASIDE, reader, without_side_effects
 
     from ganinv.api import load_backbone, load_directions
     from ganinv.editing.edits import Direction
@@ -337,21 +337,42 @@ def test_what_another_direction_moves_is_taken_out() -> None:
 
     backbone, judge = load_backbone("portraits-64"), load_judge()
     known = load_directions(backbone)
-    skin, smile, age = (known[name] for name in ("skin-tone", "smile", "age"))
-    assert isinstance(skin, Direction) and isinstance(smile, Direction) and isinstance(age, Direction)
+    skin, smile, glasses, age = (known[name] for name in ("skin-tone", "smile", "glasses", "age"))
+    assert isinstance(skin, Direction) and isinstance(smile, Direction)
+    assert isinstance(glasses, Direction) and isinstance(age, Direction)
     ws = backbone.map(torch.randn(64, backbone.z_dim, generator=torch.Generator().manual_seed(2)))
 
     def moved(direction: Direction, name: str) -> float:
         read, step = reader(judge, name), direction.unit * direction.vector
-        ends = [read(backbone.synthesize(ws + way * step).images).mean() for way in (1, -1)]
+        ends = [read(backbone.synthesize(ws + way * ASIDE * step).images).mean() for way in (1, -1)]
         return float(ends[0] - ends[1])
 
-    step = skin.unit * skin.vector + 0.5 * smile.unit * smile.vector
-    smiling = replace(skin, vector=step / step.norm(), unit=float(step.norm()))
-    untouched, of_smile, found = without_side_effects(backbone, judge, [age, smile, smiling], ws)
-    assert untouched is age and of_smile is smile and found.name == "skin-tone"
-    assert abs(moved(found, "smile")) < 0.2 * abs(moved(smiling, "smile"))
+    step = skin.unit * skin.vector + 0.5 * smile.unit * smile.vector - 0.3 * glasses.unit * glasses.vector
+    mixed = replace(skin, vector=step / step.norm(), unit=float(step.norm()))
+    *others, found = without_side_effects(backbone, judge, [age, smile, glasses, mixed], ws)
+    assert others == [age, smile, glasses] and found.name == "skin-tone"
+    for name in ("smile", "glasses"):
+        assert abs(moved(found, name)) < 0.2 * abs(moved(mixed, name))
     assert moved(found, "skin-tone") == pytest.approx(moved(skin, "skin-tone"), rel=0.2)
+
+
+def test_known_directions_lose_side_effects_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import fit_directions
+
+    from ganinv.backbones.loading import find_model
+    from ganinv.editing.edits import Direction
+    from ganinv.editing.manifest import read_directions
+
+    path, to = find_model("portraits-64", "directions"), tmp_path / "found.safetensors"
+    asked = ["--backbone", "portraits-64", "--known", str(path), "--samples", "24", "--to", str(to)]
+    monkeypatch.setattr("sys.argv", ["fit_directions.py", *asked])
+    fit_directions.main()
+    before, after = read_directions(path), read_directions(to)
+    assert before.keys() == after.keys()
+    for name, edit in before.items():
+        found = after[name]
+        assert isinstance(edit, Direction) and isinstance(found, Direction)
+        assert torch.equal(edit.vector, found.vector) == (name not in fit_directions.SIDE_EFFECTS)
 
 
 def test_steps_at_a_seam_are_counted_by_depth() -> None:
