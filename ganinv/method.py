@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ganinv.errors import UsageError
@@ -84,6 +85,12 @@ class InversionMethod(ABC):
         from ganinv.rendering import render
 
         return render(inversion, self.backbone, ws)
+
+    def recoded(self, inversion: Inversion, ws: Tensor) -> Inversion:
+        """The inversion with other codes (N, K, num_ws, w_dim) found for the same pictures. Features are
+        those that the method reads for these codes: none, unless it says otherwise.
+        """
+        return replace(inversion, ws=ws, features={})
 
     def reporter(self, before: int, total: int) -> Callable[[int], None]:
         """A function to call with the steps done of one sample; it tells `progress`, if anybody listens, that

@@ -10,7 +10,7 @@ pictures = method.render(result)
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,17 +124,13 @@ class DiverseInpaint(GuidedMethod):
 
         each = w_enc.repeat_interleave(samples, dim=0), codes, visible.repeat_interleave(samples, dim=0)
         w_out = self.networks.mixing(*each)  # all samples at once
-        size, shape = pass_size(self.backbone, len(codes)), (len(x), samples)
-        features = self._skip_features(x, visible, w_out, size)
-
-        return Inversion(
-            ws=w_out.unflatten(0, shape),
+        found = Inversion(
+            ws=w_out.unflatten(0, (len(x), samples)),
             seeds=seeds,
             working=working,
             hole=hole.to(torch.uint8),
             content=self.content,
             noise="const",
-            features={r: f.unflatten(0, shape) for r, f in features.items()},
             features_in_holes=self.config.fill == "features" or not erases,
             backbone=backbone_record(self.backbone),
             method={
@@ -143,8 +139,18 @@ class DiverseInpaint(GuidedMethod):
                 "weights": self.networks.name,
                 "sha256": self.networks.sha256,
             },
-            options=self._options(samples, seed, truncation, size, w_rand),
+            options=self._options(samples, seed, truncation, pass_size(self.backbone, len(codes)), w_rand),
             versions=run_versions(),
+        )
+        return self.recoded(found, found.ws)
+
+    @torch.no_grad()
+    def recoded(self, inversion: Inversion, ws: Tensor) -> Inversion:
+        """See `InversionMethod.recoded`; the skip features are what these codes miss."""
+        x, visible = from_levels(inversion.working), 1 - inversion.hole.float()
+        features = self._skip_features(x, visible, ws.flatten(0, 1))
+        return replace(
+            inversion, ws=ws, features={r: f.unflatten(0, ws.shape[:2]) for r, f in features.items()}
         )
 
     def random_codes(self, samples: int, seed: int, truncation: float = 1.0) -> Tensor:
@@ -158,12 +164,12 @@ class DiverseInpaint(GuidedMethod):
         rows = [self.networks.encoder(x[part], visible[part]) for part in chunks(len(x), _ENCODED)]
         return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
 
-    def _skip_features(self, x: Tensor, visible: Tensor, w_out: Tensor, size: int) -> dict[int, Tensor]:
-        """Block side -> float16 (N * K, C, side, side), drawing `size` codes in one pass; {} in stage 1."""
+    def _skip_features(self, x: Tensor, visible: Tensor, w_out: Tensor) -> dict[int, Tensor]:
+        """Block side -> float16 (N * K, C, side, side); {} in stage 1."""
         if self.skip is None:
             return {}
         features: list[dict[int, Tensor]] = []
-        for part in chunks(len(w_out), size):
+        for part in chunks(len(w_out), pass_size(self.backbone, len(w_out))):
             of = torch.arange(part.start, part.stop, device=x.device) * len(x) // len(w_out)  # its picture
             y1 = self.backbone.synthesize(w_out[part], noise="const").images.float()
             features.append({r: f.half() for r, f in self.skip(x[of], visible[of], y1).items()})

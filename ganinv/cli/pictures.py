@@ -38,7 +38,11 @@ picture_options = options(
         "--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the method; repeatable."
     ),
     click.option("--steps", type=click.IntRange(min=1), help="The same as --option steps=N."),
-    click.option("--refine", metavar="METHOD", help="Go on from what --method finds with this one: pti."),
+    click.option(
+        "--refine",
+        metavar="METHOD",
+        help="Go on from what --method finds with this one: optimize (the codes) or pti (the generator).",
+    ),
     click.option(
         "--refine-option",
         "refine_options",
@@ -138,7 +142,7 @@ def open_method(settings: PictureSettings, backbone: Backbone, report: Report) -
     options = _parsed(settings.method, pairs)
     options |= {} if settings.weights is None else {"weights": settings.weights}
     if settings.refine is None and settings.refine_options:
-        raise UsageError("--refine-option needs --refine: type --refine pti as well")
+        raise UsageError("--refine-option needs --refine: type --refine optimize or --refine pti as well")
     refine = _parsed(settings.refine, settings.refine_options, refiner=True) if settings.refine else {}
     method = load_method(settings.method, backbone=backbone, **options)
     _check_reference(settings, method, report)
@@ -177,7 +181,10 @@ def _parsed(name: str, pairs: Sequence[str], refiner: bool = False) -> dict[str,
 
     builder = registry("methods").get(name)
     if refiner and "embedder" not in inspect.signature(builder).parameters:
-        raise UsageError(f"method {name!r} takes no other's answer and refines nothing; type --refine pti")
+        raise UsageError(
+            f"method {name!r} takes no other's answer and refines nothing; "
+            "type --refine optimize or --refine pti"
+        )
     return parse_options(builder, pairs, f"method {name!r}")
 
 

@@ -1,34 +1,40 @@
-"""`optimize`: codes found by gradient descent, without any trained encoder, on any backbone.
+"""`optimize`: codes found by gradient descent, from random ones or from another method's, on any backbone.
 
 Each sample starts at a random code of its own and is pulled back towards it while it learns to show the
 visible pixels, as in "randomise, then optimise" (Bardsley et al. 2014): a training-free baseline of diverse
-completion, whose samples differ where the pixels leave them free to. The code moves in the coordinates in
-which random codes have unit variance, with noise added in the first part of the run and a learning rate
-that falls at its end (both as in Karras et al. 2020, appendix D).
+completion, whose samples differ where the pixels leave them free to. Started at the codes that an encoder
+found, it brings them nearer to the picture in a few steps (Zhu et al. 2020, arXiv 2004.00049, section 3.2).
+The code moves in the coordinates in which random codes have unit variance, with noise added in the first
+part of the run and a learning rate that falls at its end (both as in Karras et al. 2020, appendix D).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ganinv.backbones.base import Backbone
+from ganinv.backbones.base import Backbone, Noise
 from ganinv.backbones.tuning import copy_apart, difference_of
 from ganinv.configs import build_config, check_numbers, takes
 from ganinv.errors import UsageError
 from ganinv.images import from_levels, to_levels
-from ganinv.inversion import Inversion, backbone_record, run_versions
+from ganinv.inversion import Inversion, backbone_record, check_backbone, run_versions
 from ganinv.method import InversionMethod, check_label
 from ganinv.methods.latents import LatentStatistics, latent_statistics, random_codes
 from ganinv.methods.losses import VisibleLoss, noise_penalty, perceptual_features
+from ganinv.plugins import registry
 from ganinv.sampling import sample_seeds
 
 _NOISE_MAPS = "noise_const"
+_Start = Callable[[slice, int, torch.Generator], Tensor]
+"""Picture (a slice of one), sample, generator -> the code [1, num_ws, w_dim] to start at."""
+REFINING = {"steps": 30, "lr": 0.05, "jitter": 0.0}
+"""Defaults where another method has found the start, which needs a few small steps."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,20 @@ class Optimize(InversionMethod):
 
     name = "optimize"
     version = "1"
-    diverse = True
 
-    def __init__(self, backbone: Backbone, config: OptimizeConfig | None = None) -> None:
-        """Raises UsageError where the backbone lacks what the options ask for."""
-        self.backbone = backbone
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: OptimizeConfig | None = None,
+        embedder: InversionMethod | None = None,
+    ) -> None:
+        """Start at what `embedder` finds, if one is given; else at random codes.
+
+        Raises UsageError where the backbone lacks what the options ask for.
+        """
+        self.backbone, self.embedder = backbone, embedder
+        self.diverse = embedder is None or embedder.diverse
+        self.content = None if embedder is None else embedder.content
         self.config = config = config or OptimizeConfig()
         check_label(backbone, config.label)
         features, self.perceptual = perceptual_features(config.perceptual, backbone)
@@ -97,47 +112,88 @@ class Optimize(InversionMethod):
     ) -> Inversion:
         """See `InversionMethod.invert`; `truncation` is that of the starts: 0 starts all at the mean code."""
         hole = self.check_inputs(images, holes, samples)
+        if self.embedder is not None:
+            self.embedder.progress = self.progress
+            starts = self.embedder.invert(images, holes, samples=samples, seed=seed, truncation=truncation)
+            return self.refine(starts)
         if not 0 <= truncation <= 1:
             raise UsageError(f"truncation {truncation} is not possible; give 0 (the mean) to 1 (all variety)")
-        seeds, device = sample_seeds(seed, samples), self.backbone.w_avg.device
+        device = self.backbone.w_avg.device
         working, hole = to_levels(images.to(device)), hole.to(device)
         targets, visible = from_levels(working), 1 - hole.float()
-        total = len(targets) * samples * self.config.steps
-        found: list[tuple[Tensor, dict[str, Tensor]]] = []
-        for index in range(len(targets) * samples):
-            of = slice(index // samples, index // samples + 1)
-            found.append(
-                self._fit(
-                    targets[of],
-                    visible[of],
-                    seeds[index % samples],
-                    truncation,
-                    self.reporter(index * self.config.steps, total),
-                )
-            )
-        shape = (len(targets), samples)
-        empty = torch.empty(0, self.backbone.num_ws, self.backbone.w_dim, device=device)
-        return Inversion(
-            ws=(torch.stack([ws for ws, _ in found]) if found else empty).unflatten(0, shape),
-            seeds=seeds,
+        unknown = Inversion(
+            ws=torch.empty(len(targets), samples, self.backbone.num_ws, self.backbone.w_dim, device=device),
+            seeds=sample_seeds(seed, samples),
             working=working,
             hole=hole.to(torch.uint8),
-            tuned={
-                name: torch.stack([maps[name] for _, maps in found]).unflatten(0, shape)
-                for name in (self.maps if found else ())
-            },
             backbone=backbone_record(self.backbone),
             method={"name": self.name, "version": self.version, "sha256": None},
             options=self._options(samples, seed, truncation),
             versions=run_versions(),
         )
+        ws, maps = self._descend(
+            unknown, lambda of, _, generator: self._start(targets[of], visible[of], generator, truncation)
+        )
+        return replace(unknown, ws=ws, tuned=maps)
+
+    def refine(self, starts: Inversion) -> Inversion:
+        """An inversion of this backbone with each code moved towards the visible pixels from where it is, and
+        with the features that the embedder reads for the new ones. Random noise becomes constant noise.
+
+        Raises:
+            BackboneMismatchError: an inversion made with another backbone.
+            UsageError: one whose generator was tuned to its codes.
+        """
+        check_backbone(self.backbone, starts.backbone.get("sha256"), "the inversion to be refined")
+        if starts.tuned:
+            told = starts.method.get("name", "unnamed")
+            raise UsageError(f"{told} tuned the generator to its codes: refine codes first, then tune (pti)")
+        starts = replace(starts, noise="const" if starts.noise == "random" else starts.noise, unedited=None)
+        ws, maps = self._descend(starts, lambda of, k, _: starts.ws[of, k])
+        return replace(
+            (self.embedder or self).recoded(starts, ws),
+            tuned=maps,
+            method={
+                "name": self.name,
+                "version": self.version,
+                "sha256": None,
+                "embedder": dict(starts.method),
+            },
+            options={
+                **starts.options,
+                self.name: {**asdict(self.config), "perceptual": self.perceptual},
+            },
+            versions=run_versions(),
+        )
+
+    def _descend(self, of: Inversion, start: _Start) -> tuple[Tensor, dict[str, Tensor]]:
+        """Codes [N, K, num_ws, w_dim] found for an inversion's pictures, and differences of noise maps."""
+        device = self.backbone.w_avg.device
+        targets, visible = from_levels(of.working.to(device)), 1 - of.hole.to(device).float()
+        shape, steps = of.ws.shape[:2], self.config.steps
+        found: list[tuple[Tensor, dict[str, Tensor]]] = []
+        for index in range(shape.numel()):
+            picture, sample = slice(index // shape[1], index // shape[1] + 1), index % shape[1]
+            generator = torch.Generator().manual_seed(of.seeds[sample])
+            first = start(picture, sample, generator).to(device)
+            tell = self.reporter(index * steps, shape.numel() * steps)
+            found.append(self._fit(targets[picture], visible[picture], first, of.noise, generator, tell))
+        if not found:
+            return of.ws, {}
+        maps = {name: torch.stack([m[name] for _, m in found]).unflatten(0, shape) for name in self.maps}
+        return torch.stack([ws for ws, _ in found]).unflatten(0, shape), maps
 
     def _fit(
-        self, target: Tensor, visible: Tensor, seed: int, truncation: float, tell: Callable[[int], None]
+        self,
+        target: Tensor,
+        visible: Tensor,
+        start: Tensor,
+        noise: Noise,
+        generator: torch.Generator,
+        tell: Callable[[int], None],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The codes [num_ws, w_dim] of one sample, and the differences of its noise maps (on the CPU)."""
-        config, generator = self.config, torch.Generator().manual_seed(seed)
-        start = self._start(target, visible, generator, truncation)  # [1, num_ws, w_dim]
+        config = self.config
         network = copy_apart(self.backbone, self.maps)
         buffers = dict(network.named_buffers())
         maps = [buffers[name].requires_grad_() for name in self.maps]
@@ -148,7 +204,8 @@ class Optimize(InversionMethod):
             set_rate(optimizer, config.lr * learning_rate_factor(step / config.steps))
             fade = max(0.0, 1 - step / config.steps / 0.75) ** 2
             jitter = torch.randn(moved.shape, generator=generator).to(moved) * (config.jitter * fade)
-            drawn = network.synthesize(start + (moved + jitter) @ self.statistics.basis).images
+            codes = start + (moved + jitter) @ self.statistics.basis
+            drawn = network.synthesize(codes, noise=noise).images
             loss = self.loss(drawn, target, visible).sum() + config.prior * moved.square().mean()
             if maps:
                 loss = loss + config.noise_weight * noise_penalty(maps)
@@ -156,8 +213,8 @@ class Optimize(InversionMethod):
             loss.backward()
             optimizer.step()
             with torch.no_grad():
-                for noise in maps:
-                    noise.sub_(noise.mean()).mul_(noise.square().mean().clamp(min=1e-12).rsqrt())
+                for each in maps:
+                    each.sub_(each.mean()).mul_(each.square().mean().clamp(min=1e-12).rsqrt())
             tell(step + 1)
         codes = start + moved.detach() @ self.statistics.basis
         return codes[0], difference_of(network, self.backbone, self.maps)
@@ -202,11 +259,29 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def other_method(backbone: Backbone, embedder: str | InversionMethod, name: str) -> InversionMethod:
+    """The method that finds what `name` goes on from: an object, or a registered name, which is built with
+    its own defaults. Raises UsageError where it is of another backbone.
+    """
+    if not isinstance(embedder, InversionMethod):
+        return registry("methods").get(embedder)(backbone)
+    if embedder.backbone is not backbone:
+        raise UsageError(f"the embedder works with another backbone object: give {name} the same one")
+    return embedder
+
+
 @takes(OptimizeConfig)
-def build(backbone: Backbone, **options: Any) -> Optimize:
-    """The method, registered as `optimize`. Its options are the fields of `OptimizeConfig`.
+def build(backbone: Backbone, *, embedder: str | InversionMethod | None = None, **options: Any) -> Optimize:
+    """The method, registered as `optimize`. Its other options are the fields of `OptimizeConfig`; with an
+    embedder, their defaults are those of `REFINING`.
+
+    Args:
+        embedder: the method that finds the codes to start at, an object or a registered name; None = random.
 
     Raises:
-        UsageError, ConfigError: options that cannot work.
+        UsageError, ConfigError: options that cannot work, or an embedder of another backbone.
     """
-    return Optimize(backbone, build_config(OptimizeConfig, options))
+    if embedder is None:
+        return Optimize(backbone, build_config(OptimizeConfig, options))
+    found = other_method(backbone, embedder, Optimize.name)
+    return Optimize(backbone, build_config(OptimizeConfig, REFINING | options), found)

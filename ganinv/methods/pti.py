@@ -19,14 +19,12 @@ from torch import Tensor
 from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of, with_difference
 from ganinv.configs import build_config, check_numbers, takes
-from ganinv.errors import UsageError
 from ganinv.images import from_levels
 from ganinv.inversion import Inversion, check_backbone, run_versions
 from ganinv.method import InversionMethod
 from ganinv.methods.latents import latent_statistics, random_codes
 from ganinv.methods.losses import VisibleLoss, perceptual_features
-from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor, set_rate
-from ganinv.plugins import registry
+from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor, other_method, set_rate
 from ganinv.rendering import injection
 
 _SEED = 2  # of the codes around the pivot: one for all, so that equal pivots give equal pictures
@@ -197,11 +195,7 @@ def build(
         UsageError, ConfigError: options that cannot work, or an embedder of another backbone.
     """
     config = build_config(PtiConfig, options)
-    if isinstance(embedder, InversionMethod):
-        if embedder.backbone is not backbone:
-            raise UsageError("the embedder works with another backbone object: give pti the same one")
-        return PivotalTuning(embedder, config)
     if embedder == "optimize":
         shared = {"space": "w", "perceptual": config.perceptual}
         return PivotalTuning(Optimize(backbone, build_config(OptimizeConfig, shared)), config)
-    return PivotalTuning(registry("methods").get(embedder)(backbone), config)
+    return PivotalTuning(other_method(backbone, embedder, PivotalTuning.name), config)

@@ -53,6 +53,22 @@ def test_a_tuned_inversion_is_edited(bench: Any) -> None:
     assert result.exit_code == 0, result.stderr
 
 
+def test_codes_are_refined(bench: Any) -> None:
+    found = {}
+    for name, more in {
+        "starts": (),
+        "refined": ("--refine", "optimize", "--refine-option", "steps=3"),
+    }.items():
+        result = invert(bench, "--method", "random-codes", "--samples", 2, *more)
+        assert result.exit_code == 0, result.stderr
+        found[name] = Inversion.load(bench.folder / "out" / "me.inversion.safetensors")
+    starts, refined = found["starts"], found["refined"]
+    assert refined.method["name"] == "optimize" and refined.method["embedder"]["name"] == "random-codes"
+    assert refined.options["optimize"]["steps"] == 3 and refined.options["optimize"]["lr"] == 0.05
+    moved = (refined.ws - starts.ws).abs().amax(dim=(2, 3))
+    assert (moved > 0).all() and refined.seeds == starts.seeds
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -61,7 +77,7 @@ def test_a_tuned_inversion_is_edited(bench: Any) -> None:
         (("--method", "optimize", "--option", "steps=few"), "steps of method 'optimize' is 'few'"),
         (("--method", "random-codes", "--steps", 3), "method 'random-codes' has no option 'steps'"),
         (("--method", "optimize", "--refine", "ptti"), "unknown method 'ptti'; did you mean 'pti'?"),
-        (("--method", "optimize", "--refine", "random-codes"), "refines nothing; type --refine pti"),
+        (("--method", "optimize", "--refine", "random-codes"), "refines nothing; type --refine optimize or"),
         (("--method", "optimize", "--refine-option", "steps=3"), "--refine-option needs --refine"),
     ],
 )

@@ -192,6 +192,17 @@ def test_stage_1_has_no_features(backbone: Backbone, weights: Path, tmp_path: Pa
         build(backbone, weights=first, stage=2)
 
 
+def test_other_codes_get_features_of_their_own(backbone: Backbone, weights: Path, pictures: Any) -> None:
+    method = build(backbone, weights=weights)
+    a, b = (method.invert(*pictures, samples=2, seed=seed) for seed in (0, 1))
+    assert not equal(a, b) and equal(method.recoded(a, b.ws), b)
+    refined = load_method("optimize", backbone=backbone, embedder=method, steps=3)
+    assert refined.diverse
+    found = refined.invert(*pictures, samples=2)
+    assert equal(method.recoded(a, found.ws), found) and not found.features_in_holes
+    assert found.method["embedder"]["name"] == "diverse-inpaint" and found.options["samples"] == 2
+
+
 def test_holes_are_filled_from_codes(backbone: Backbone, weights: Path, pictures: Any) -> None:
     """Skip features end at the hole: what is in it is drawn without them, pasted or not."""
     images, holes = pictures

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganinv.api import load_method
 from ganinv.backbones.base import Backbone
-from ganinv.errors import ConfigError, UsageError
+from ganinv.errors import BackboneMismatchError, ConfigError, UsageError
 from ganinv.inversion import Inversion
 from ganinv.methods.latents import latent_statistics, random_codes
 from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor
@@ -74,6 +74,35 @@ def test_starts_differ_and_the_nearest_candidate_is_taken(
     assert errors[1] <= errors[0]
     mean = load_method("optimize", backbone=backbone, **still).invert(picture, hole, truncation=0)
     assert torch.allclose(mean.ws, backbone.w_avg.expand_as(mean.ws), atol=1e-5)
+
+
+def test_goes_on_from_another_method(backbone: Backbone, picture: Tensor, hole: Tensor) -> None:
+    embedder = Optimize(backbone, OptimizeConfig(steps=1, lr=0.0, candidates=1, space="w+"))
+    check_method(Optimize(backbone, OptimizeConfig(steps=3), embedder))
+    method = load_method("optimize", backbone=backbone, embedder=embedder, steps=40)
+    starts = embedder.invert(picture, hole, samples=2, seed=3)
+    found = method.invert(picture, hole, samples=2, seed=3)
+    for k in range(2):
+        before, after = (
+            visible_error(inversion.sample(k), backbone, picture, hole) for inversion in (starts, found)
+        )
+        assert after < 0.7 * before
+    moved = found.ws - starts.ws
+    assert torch.allclose(moved, moved[:, :, :1].expand_as(moved), atol=1e-5)  # in W, for all layers alike
+    hidden = method.invert(picture, torch.ones_like(hole), samples=2, seed=3)
+    assert torch.equal(hidden.ws, embedder.invert(picture, torch.ones_like(hole), samples=2, seed=3).ws)
+
+
+def test_what_cannot_be_refined_is_told(backbone: Backbone, picture: Tensor, fake_method: Any) -> None:
+    with pytest.raises(UsageError, match="another backbone object: give optimize the same one"):
+        load_method("optimize", backbone=backbone, embedder=fake_method)
+    tuned = load_method(
+        "pti", backbone=backbone, steps=1, embedder=Optimize(backbone, OptimizeConfig(**FAST))
+    )
+    with pytest.raises(UsageError, match="pti tuned the generator to its codes: refine codes first"):
+        load_method("optimize", backbone=backbone, embedder=tuned).invert(picture)
+    with pytest.raises(BackboneMismatchError, match="the inversion to be refined"):
+        Optimize(backbone).refine(fake_method.invert(torch.zeros(1, 3, 8, 8)))
 
 
 def test_noise_maps_belong_to_the_result(backbone: Backbone, picture: Tensor, hole: Tensor) -> None:
