@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""The pictures of README.md and docs/methods.md that need several commands: strips, references, a morph.
+"""The pictures of README.md and docs/methods.md that need several commands: strips, references, refined
+fillings, a morph.
 
 scripts/demo
 python scripts/method_pictures.py --demo out/demo --work out/pictures --out docs/images
@@ -44,6 +45,7 @@ def main() -> None:
     most[:104] = 255
     Image.fromarray(most).save(asked.work / "most.png")
     references(people, asked.work, asked.out)
+    refined(people, asked.work, asked.out)
     run(
         "invert",
         people / "000003.png",
@@ -95,6 +97,24 @@ def references(people: Path, work: Path, out: Path) -> None:
         samples = [part / f"000003-{sample:02d}.png" for sample in range(3)]
         shown.append([people / f"{name}.png", whole / "000003-00.png", *samples])
     write_png(out / "reference.png", rows(shown))
+
+
+def refined(people: Path, work: Path, out: Path) -> None:
+    """Portraits, what shows of them, two fillings, and the same two refined."""
+    common = ("invert", people, "--mask", "free-form:comodgan", "--seed", 3, "--samples", 2)
+    run(*common, "--out", work / "plain")
+    run(*common, "--refine", "optimize", "--out", work / "refined")
+    shown = []
+    for person in sorted(people.glob("*.png")):
+        name = person.stem
+        samples = [work / which / f"{name}-{k:02d}.png" for which in ("plain", "refined") for k in range(2)]
+        erased = work / "plain" / f"{name}-erased.png"
+        seen = np.where(
+            read_picture(work / "plain" / f"{name}-mask.png").pixels > 127, 128, read_picture(person).pixels
+        )
+        write_png(erased, seen.astype(np.uint8))
+        shown.append([person, erased, *samples])
+    write_png(out / "refined.png", rows(shown))
 
 
 if __name__ == "__main__":
