@@ -105,7 +105,7 @@ def refined(people: Path, work: Path, out: Path) -> None:
     run(*common, "--out", work / "plain")
     run(*common, "--refine", "optimize", "--out", work / "refined")
     shown = []
-    for person in sorted(people.glob("*.png")):
+    for person in sorted(people.glob("*.png"))[:4]:
         name = person.stem
         samples = [work / which / f"{name}-{k:02d}.png" for which in ("plain", "refined") for k in range(2)]
         erased = work / "plain" / f"{name}-erased.png"
