@@ -153,17 +153,7 @@ class Optimize(InversionMethod):
         return replace(
             (self.embedder or self).recoded(starts, ws),
             tuned=maps,
-            method={
-                "name": self.name,
-                "version": self.version,
-                "sha256": None,
-                "embedder": dict(starts.method),
-            },
-            options={
-                **starts.options,
-                self.name: {**asdict(self.config), "perceptual": self.perceptual},
-            },
-            versions=run_versions(),
+            **refined_record(self, starts, {**asdict(self.config), "perceptual": self.perceptual}),
         )
 
     def _descend(self, of: Inversion, start: _Start) -> tuple[Tensor, dict[str, Tensor]]:
@@ -257,6 +247,16 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the learning rate of the coming steps."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def refined_record(method: InversionMethod, found: Inversion, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an inversion that say that `method`, so set, went on from what another had found."""
+    embedder = dict(found.method)
+    return {
+        "method": {"name": method.name, "version": method.version, "sha256": None, "embedder": embedder},
+        "options": {**found.options, method.name: settings},
+        "versions": run_versions(),
+    }
 
 
 def other_method(backbone: Backbone, embedder: str | InversionMethod, name: str) -> InversionMethod:

@@ -20,11 +20,18 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.tuning import copy_apart, difference_of, with_difference
 from ganinv.configs import build_config, check_numbers, takes
 from ganinv.images import from_levels
-from ganinv.inversion import Inversion, check_backbone, run_versions
+from ganinv.inversion import Inversion, check_backbone
 from ganinv.method import InversionMethod
 from ganinv.methods.latents import latent_statistics, random_codes
 from ganinv.methods.losses import VisibleLoss, perceptual_features
-from ganinv.methods.optimize import Optimize, OptimizeConfig, learning_rate_factor, other_method, set_rate
+from ganinv.methods.optimize import (
+    Optimize,
+    OptimizeConfig,
+    learning_rate_factor,
+    other_method,
+    refined_record,
+    set_rate,
+)
 from ganinv.rendering import injection
 
 _SEED = 2  # of the codes around the pivot: one for all, so that equal pivots give equal pictures
@@ -111,17 +118,7 @@ class PivotalTuning(InversionMethod):
             pivots,
             tuned=tuned,
             features_in_holes=True,  # the weights were tuned to the picture that is drawn with them
-            method={
-                "name": self.name,
-                "version": self.version,
-                "sha256": None,
-                "embedder": dict(pivots.method),
-            },
-            options={
-                **pivots.options,
-                self.name: {**asdict(self.config), "perceptual": self.perceptual},
-            },
-            versions=run_versions(),
+            **refined_record(self, pivots, {**asdict(self.config), "perceptual": self.perceptual}),
         )
 
     def _tune(
