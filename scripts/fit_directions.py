@@ -50,7 +50,7 @@ the start's size (it falls to 0 over the second half), weight of the perceptual 
 AS_REGRESSED = ("skin-tone",)
 """Directions that the fit to pictures made worse: with lighter skin it took 0.75 deviations of smile, the
 regression 0.56."""
-SIDE_EFFECTS = {"skin-tone": ("smile", "glasses")}
+SIDE_EFFECTS = {"skin-tone": ("smile", "glasses"), "beard": ("gender",)}
 """A direction, and those whose attributes it takes along: so much of them is taken out."""
 ASIDE = 2.0
 """Units either way at which that is measured: glasses fade between one and two units of lighter skin."""
