@@ -74,6 +74,8 @@ def main() -> None:
     generator = torch.Generator().manual_seed(2024)
     if args.known:
         directions = [edit for edit in read_directions(args.known).values() if isinstance(edit, Direction)]
+        if any(direction.backbone_sha256 != backbone.sha256 for direction in directions):
+            parser.error(f"{args.known} has directions of another generator than {backbone.name}: --backbone")
         provenance = read_checkpoint(args.known).provenance
         ws = sampled(backbone, args.samples, generator)
     else:
