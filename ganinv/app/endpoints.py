@@ -13,12 +13,13 @@ import gradio as gr
 from ganinv.app.messages import told
 from ganinv.app.page import MODEL
 from ganinv.app.studio import FillSettings, Studio
+from ganinv.app.work import Work
 from ganinv.errors import UsageError
 from ganinv.images import write_photo, write_png
 
 
 def tie(studio: Studio, folder: Path) -> None:
-    """Adds the endpoints /fill, /edit and /directions; called inside `gr.Blocks`."""
+    """Adds the endpoints /fill, /edit, /refine and /directions; called inside `gr.Blocks`."""
     api = Endpoints(studio, folder)
     with gr.Row(visible=False):
         files = {name: gr.File(label=name) for name in ("picture", "mask", "reference", "inversion")}
@@ -40,6 +41,7 @@ def tie(studio: Studio, folder: Path) -> None:
             [files["inversion"], text["edits"], whole["sample"], keep_known],
             [files["picture"], files["inversion"]],
         ),
+        ("refine", [files["inversion"], whole["sample"]], [files["picture"], files["inversion"]]),
         ("directions", [], [known]),
     ):
         call = getattr(api, name)
@@ -104,14 +106,29 @@ class Endpoints:
 
         Gives the picture and its inversion file.
         """
+        work = self._opened(inversion, sample)
+        work = self.studio.edit(work, _strengths(edits), keep_known=bool(keep_known))
+        return self._written(work, "edited")
+
+    def refine(self, inversion: str | None, sample: float) -> tuple[str, str]:
+        """A sample of an inversion file, its code moved until it shows more of what was not erased.
+
+        Gives the picture and its inversion file.
+        """
+        return self._written(self.studio.refine(self._opened(inversion, sample)), "refined")
+
+    def _opened(self, inversion: str | None, sample: float) -> Work:
+        """The work of an inversion file, one of its fillings kept."""
         if inversion is None:
             raise UsageError("give an inversion file, as /fill and 'ganinv invert' write it")
-        work = self.studio.keep(self.studio.reopen(Path(inversion)), _whole("sample", sample))
-        work = self.studio.edit(work, _strengths(edits), keep_known=bool(keep_known))
+        return self.studio.keep(self.studio.reopen(Path(inversion)), _whole("sample", sample))
+
+    def _written(self, work: Work, name: str) -> tuple[str, str]:
+        """Files of the result as it stands: the picture, the inversion."""
         made = Path(tempfile.mkdtemp(dir=self.folder))
-        path = made / "edited.inversion.safetensors"
+        path = made / f"{name}.inversion.safetensors"
         self.studio.inversion(work).save(path)
-        return str(write_png(made / "edited.png", self.studio.result(work))), str(path)
+        return str(write_png(made / f"{name}.png", self.studio.result(work))), str(path)
 
     def directions(self) -> dict[str, Any]:
         """The names that /edit knows, what positive strengths do, and which strengths pictures bear."""

@@ -66,6 +66,7 @@ class Filling:
 
     fill: gr.Button
     more: gr.Button
+    refine: gr.Button
     stop: gr.Button
     gallery: gr.Gallery
     asked: tuple[gr.components.Component, ...]
@@ -77,6 +78,7 @@ class Filling:
         with gr.Row(elem_classes="chips"):
             fill = gr.Button("Fill", variant="primary", elem_id="fill", min_width=90)
             more = gr.Button("More", elem_id="more", min_width=70)
+            refine = gr.Button("Refine", elem_id="refine", min_width=70)
             stop = gr.Button("Stop", elem_id="stop", min_width=70)
         gallery = gr.Gallery(
             label="Fillings: click on one to keep it",
@@ -112,7 +114,8 @@ class Filling:
                 layers = gr.CheckboxGroup(
                     list(LAYER_GROUPS), label="in these layers (none: all)", elem_id="layers"
                 )
-        return cls(fill, more, stop, gallery, (count, seed, truncation, diversity, reference, layers), note)
+        asked = (count, seed, truncation, diversity, reference, layers)
+        return cls(fill, more, refine, stop, gallery, asked, note)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
 
 from ganinv.errors import InputError, UsageError
 
@@ -25,8 +28,15 @@ class Limits:
     idle_minutes: int = 60
     strength: float = 10.0
 
-    def check_size(self, width: int, height: int) -> None:
-        """Raises InputError for a picture that is too large."""
+    def check_size(self, path: Path) -> None:
+        """Raises InputError for a picture that is too large, by its header. Of what is no picture nothing is
+        known; reading it will tell.
+        """
+        try:
+            with Image.open(path) as opened:
+                width, height = opened.size
+        except Exception:  # whatever a broken file makes a decoder do
+            return
         if width * height > self.megapixels * 1e6:
             raise InputError(
                 f"the picture has {width * height / 1e6:.0f} megapixels; this page takes up to "
@@ -37,6 +47,11 @@ class Limits:
         """Raises UsageError for a number of fillings that is not possible."""
         if not 1 <= count <= self.samples:
             raise UsageError(f"{count} fillings were asked for; ask for 1 to {self.samples} at a time")
+
+    def check_kept(self, count: int) -> None:
+        """Raises UsageError for more fillings of one visitor than are kept."""
+        if count > self.kept:
+            raise UsageError(f"this would make {count} fillings and {self.kept} are kept; clear them first")
 
 
 class Deadline:

@@ -127,6 +127,7 @@ class Page:
         self.running += [
             middle.fill.click(told_along(self._fill), inputs, outputs, **how),
             middle.more.click(told_along(self._more), inputs, outputs, **how),
+            middle.refine.click(told(self._refine), self.work, outputs, **how),
         ]
         kept = [self.work, self.right.compare, *self.right.sliders]
         middle.gallery.select(told(self._keep), [self.work], kept, **_QUIETLY)
@@ -153,6 +154,10 @@ class Page:
             note = f"{done} of {settings.count}" if done < settings.count else ""
             edits = self._no_edits() if one.kept is None else [gr.skip() for _ in self.names]
             yield [one, self._tiles(one), self._pair(one), note, *edits]
+
+    def _refine(self, work: Work | None) -> list[Any]:
+        refined = self.studio.refine(_opened(work))
+        return [refined, self._tiles(refined), self._pair(refined), "", *self._no_edits()]
 
     def _keep(self, work: Work | None, event: gr.SelectData) -> list[Any]:
         kept = self.studio.keep(_opened(work), int(event.index))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ganinv import images
 from ganinv.align.crop import crop_hole
@@ -28,6 +28,8 @@ from ganinv.images import Bools, Bytes, Picture
 from ganinv.inversion import Inversion, check_backbone
 from ganinv.mask_files import read_mask
 from ganinv.method import GuidedMethod, InversionMethod
+from ganinv.methods import optimize
+from ganinv.methods.optimize import Optimize
 from ganinv.plugins import registry
 from ganinv.sampling import sample_seeds
 
@@ -103,7 +105,7 @@ class Studio:
 
     def read(self, path: Path) -> Picture:
         """A picture file. Raises InputError: no picture, or too large a one."""
-        self.limits.check_size(*_dimensions(path))
+        self.limits.check_size(path)
         return images.read_picture(path)
 
     def begin(self, picture: Picture, name: str, face: Face | None = None) -> Work:
@@ -166,7 +168,7 @@ class Studio:
 
         Raises InputError: a file that is no mask, or of other proportions.
         """
-        self.limits.check_size(*_dimensions(path))
+        self.limits.check_size(path)
         shape = work.picture.pixels.shape
         hole = read_mask(path, (shape[0], shape[1])).hole
         if work.is_whole:
@@ -186,8 +188,7 @@ class Studio:
         if not work.crop_hole.any():
             raise InputError("nothing is erased yet: paint over what should be filled anew")
         first = len(work.fillings)
-        if first + settings.count > self.limits.kept:
-            raise UsageError(f"{first} fillings are there and {self.limits.kept} are kept; clear them first")
+        self.limits.check_kept(first + settings.count)
         deadline = Deadline(self.limits.seconds)
         for start in range(first, first + settings.count, _AT_ONCE):
             stop = min(start + _AT_ONCE, first + settings.count)
@@ -197,6 +198,26 @@ class Studio:
             work = replace(work, fillings=(*work.fillings, *made))
             yield work
             deadline.check()
+
+    def refine(self, work: Work) -> Work:
+        """The work with one more filling, which is kept: the kept one, its code moved by `optimize` until it
+        shows more of what was not erased.
+
+        Raises:
+            UsageError: none is kept, too many are there, it takes too long, or the generator was tuned.
+        """
+        chosen, deadline = work.chosen(), Deadline(self.limits.seconds)
+        self.limits.check_kept(len(work.fillings) + 1)
+        with self._busy:
+            self.refiner.progress = lambda doing, done, total: deadline.check()
+            (made,) = self._fillings(work, self.refiner.refine(chosen.inversion))
+        refined = replace(made, label=f"{chosen.label} refined")
+        return self.keep(replace(work, fillings=(*work.fillings, refined)), len(work.fillings))
+
+    @cached_property
+    def refiner(self) -> Optimize:
+        """What brings codes nearer to the picture."""
+        return optimize.build(self.backbone, embedder=self.method)
 
     def _inverted(
         self, work: Work, settings: FillSettings, start: int, stop: int, deadline: Deadline
@@ -268,8 +289,7 @@ class Studio:
         Raises:
             UsageError: none is kept, or a strength beyond the limits. UnknownNameError: no such direction.
         """
-        if work.kept is None:
-            raise UsageError("pick a filling first: click on one of them")
+        chosen = work.chosen()
         for name, strength in strengths.items():
             if name not in self.directions:
                 raise UnknownNameError("direction", name, self.directions)
@@ -282,7 +302,7 @@ class Studio:
             return replace(work, edits={}, edited=None, keep_known=keep_known)
         edits = [(self.directions[name], strength) for name, strength in moved.items()]
         with self._busy:
-            changed = apply_edits(work.fillings[work.kept].inversion, edits, self.backbone)
+            changed = apply_edits(chosen.inversion, edits, self.backbone)
             drawn = images.to_uint8(self.method.render(changed.for_holes() if keep_known else changed)[0])[0]
         shown = self._pasted(work, drawn) if keep_known else drawn
         return replace(work, edits=moved, edited=shown, keep_known=keep_known)
@@ -310,20 +330,9 @@ class Studio:
 
     def inversion(self, work: Work) -> Inversion:
         """The kept filling's, edited as it stands. Raises UsageError where none is kept."""
-        if work.kept is None:
-            raise UsageError("pick a filling first: click on one of them")
-        kept = work.fillings[work.kept].inversion
+        chosen = work.chosen()
         edits = [(self.directions[name], strength) for name, strength in work.edits.items()]
-        return apply_edits(kept, edits, self.backbone)
-
-
-def _dimensions(path: Path) -> tuple[int, int]:
-    """Width and height by the file's header; (0, 0) where it is no picture, which reading it will tell."""
-    try:
-        with Image.open(path) as opened:
-            return opened.size
-    except Exception:  # whatever a broken file makes a decoder do
-        return 0, 0
+        return apply_edits(chosen.inversion, edits, self.backbone)
 
 
 def _detector() -> Detector | None:

@@ -99,6 +99,12 @@ class Work:
         """Whether the crop is the picture, pixel for pixel."""
         return self.picture.pixels.shape[:2] == self.crop.shape[:2]
 
+    def chosen(self) -> Filling:
+        """The kept filling. Raises UsageError where none is."""
+        if self.kept is None:
+            raise UsageError("pick a filling first: click on one of them")
+        return self.fillings[self.kept]
+
     def erased(self, painted: Bools) -> Work:
         """The work with what is painted on the crop, bool (P, P) of any size, erased; its fillings go."""
         quad, shape = self.frames[self.frame].quad, self.hole.shape

@@ -101,6 +101,15 @@ def test_erase_fill_pick_edit_download_and_open_again(page: Any, portrait: Path,
     assert np.array_equal(pixels(picked)[~hole], pixels(portrait)[~hole])
     assert (pixels(picked)[hole] != pixels(portrait)[hole]).any()
 
+    page.click("#refine")
+    page.wait_for_selector("#gallery .thumbnail-item >> nth=6")
+    page.wait_for_timeout(700)
+    refined = download(page, "picture", tmp_path / "refined")
+    assert np.array_equal(pixels(refined)[~hole], pixels(portrait)[~hole])
+    assert (pixels(refined) != pixels(picked)).any()
+    page.click("#gallery .thumbnail-item >> nth=3")
+    page.wait_for_timeout(700)
+
     before = page.locator("#compare img").last.get_attribute("src")
     page.locator("#edit-age input[type=range]").focus()
     for _ in range(12):
@@ -198,6 +207,6 @@ def test_everything_is_reached_by_tab(page: Any) -> None:
     for _ in range(90):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("(document.activeElement.closest('[id]') || {id: ''}).id"))
-    wanted = {"eraser", "click-half-left", "open", "mask", "saved", "fill", "more", "stop", "reset"}
-    wanted |= {"take-picture", "take-photo", "take-mask", "take-inversion"}
+    wanted = {"eraser", "click-half-left", "open", "mask", "saved", "fill", "more", "refine", "stop"}
+    wanted |= {"reset", "take-picture", "take-photo", "take-mask", "take-inversion"}
     assert {name for name in wanted if not any(name in one for one in reached)} <= {"eraser"}, reached

@@ -56,6 +56,12 @@ def test_fill_then_edit(client: Any, studio: Studio, portrait: Path, mask: Path)
     assert np.array_equal(after[known], original[known])
     assert not np.array_equal(after, np.asarray(Image.open(pictures[1])))
     assert Inversion.load(edited_inversion).samples == 1
+    refined, refined_inversion = client.predict(saved, 1, api_name="/refine")
+    assert np.array_equal(np.asarray(Image.open(refined))[known], original[known])
+    assert not np.array_equal(np.asarray(Image.open(refined)), np.asarray(Image.open(pictures[1])))
+    assert Inversion.load(refined_inversion).method["name"] == "optimize"
+    with pytest.raises(Exception, match="no filling 9"):
+        client.predict(saved, 9, api_name="/refine")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_uploads_are_limited(address: str) -> None:
 
 def test_handlers_of_the_page_are_no_endpoints(address: str) -> None:
     info = httpx.get(f"{address}/gradio_api/info", timeout=10).json()
-    assert set(info["named_endpoints"]) == {"/fill", "/edit", "/directions"}
+    assert set(info["named_endpoints"]) == {"/fill", "/edit", "/refine", "/directions"}
     assert not info["unnamed_endpoints"]
 
 

@@ -165,7 +165,7 @@ def test_what_cannot_be_done_is_told(studio: Studio, portrait: Path) -> None:
         list(studio.fill(erased(studio, portrait), FillSettings(9)))
     work = filled(studio, portrait, count=8)
     *_, work = studio.fill(work, FillSettings(8))
-    with pytest.raises(UsageError, match="16 fillings are there and 16 are kept"):
+    with pytest.raises(UsageError, match="this would make 17 fillings and 16 are kept; clear them first"):
         list(studio.fill(work, FillSettings(1)))
     with pytest.raises(UsageError, match="no filling 16"):
         studio.keep(work, 16)
@@ -209,6 +209,37 @@ def test_slow_methods_work_and_are_stopped_on_time(studio: Studio, portrait: Pat
     hasty = Studio(slow, replace(Limits(), seconds=1.0), stored=False)
     with pytest.raises(UsageError, match="longer than the 1 seconds of a request and was stopped"):
         list(hasty.fill(erased(hasty, portrait), FillSettings(1)))
+
+
+def test_a_refined_filling_stands_beside_the_kept_one(studio: Studio, portrait: Path, tmp_path: Path) -> None:
+    work = studio.edit(studio.keep(filled(studio, portrait, count=2), 1), {"age": 1.0})
+    refined = studio.refine(work)
+    assert [filling.label for filling in refined.fillings] == ["0:0", "0:1", "0:1 refined"]
+    assert refined.fillings[:2] == work.fillings and refined.kept == 2
+    assert not refined.edits and refined.edited is None
+    known, made = ~work.crop_hole, refined.chosen()
+    assert np.array_equal(made.shown[known], work.crop[known])
+    saved = studio.inversion(refined)
+    assert saved.method["name"] == "optimize" and saved.method["embedder"]["name"] == "diverse-inpaint"
+    apart = [
+        np.abs(images.to_uint8(studio.method.render(one.inversion)[0])[0] - work.crop.astype(float))[known]
+        for one in refined.fillings[1:]
+    ]
+    assert apart[1].mean() < apart[0].mean()  # it shows what is known better than before
+    studio.joined(refined).save(tmp_path / "all.inversion.safetensors")
+    assert len(studio.reopen(tmp_path / "all.inversion.safetensors").fillings) == 3
+
+
+def test_refining_is_limited(studio: Studio, portrait: Path) -> None:
+    work = filled(studio, portrait, count=2)
+    with pytest.raises(UsageError, match="pick a filling first"):
+        studio.refine(work)
+    few = Studio(studio.method, replace(Limits(), kept=2), stored=False)
+    with pytest.raises(UsageError, match="this would make 3 fillings and 2 are kept; clear them first"):
+        few.refine(few.keep(work, 0))
+    hasty = Studio(studio.method, replace(Limits(), seconds=0.0), stored=False)
+    with pytest.raises(UsageError, match="longer than the 0 seconds of a request and was stopped"):
+        hasty.refine(hasty.keep(work, 0))
 
 
 def test_what_is_no_inversion_is_told(studio: Studio, portrait: Path) -> None:
