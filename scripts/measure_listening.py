@@ -27,13 +27,13 @@ from torch import Tensor
 
 from ganinv.backbones.loading import load_backbone_of
 from ganinv.evaluation.hidden import sweep
-from ganinv.parts import Backbone
 from ganinv.portraits.attributes import ATTRIBUTE_NAMES
+from plugin_ganinpaint.method import DiverseInpaint, DiverseInpaintConfig
 from plugin_ganinpaint.training.codes import CodeReadout
 from plugin_ganinpaint.training.data import Sampler
 from plugin_ganinpaint.training.hidden import ToldEntries
 from plugin_ganinpaint.training.settings import DataSettings, HoleSettings, TrainConfig
-from plugin_ganinpaint.weights import TrainedNetworks, find_weights, load_networks
+from plugin_ganinpaint.weights import find_weights, load_networks
 
 SHOWN = (
     "smile",
@@ -70,9 +70,8 @@ def main() -> None:
     renders = {name: tight_holes(name, backbone.resolution) for name in TIGHT}
     for weights in asked.weights:
         networks = load_networks(find_weights(backbone, weights), backbone)
-        with torch.no_grad():
-            w_enc = networks.encoder(batch.erased, batch.visible)
-            w_out = networks.mixing(w_enc, w_rand, batch.visible)
+        method = DiverseInpaint(backbone, networks, DiverseInpaintConfig(stage=1))  # codes are all it is for
+        w_out = method.invert(batch.image, 1 - batch.visible, w_rand=w_rand[:, None]).ws[:, 0]
         found, true, random = (
             (codes.mean(dim=1) - backbone.w_avg) @ readout.entries for codes in (w_out, batch.w_true, w_rand)
         )
@@ -83,7 +82,7 @@ def main() -> None:
             slopes = (slope(found, random, i, ~at), slope(found, true, i, at), slope(found, random, i, at))
             line = f"{name:12}{slopes[0]:12.2f}{slopes[1]:8.2f}{slopes[2]:12.2f}"
             if name in TIGHT:
-                read, moved = tight_slopes(networks, backbone, readout, i, *renders[name])
+                read, moved = tight_slopes(method, readout, i, *renders[name])
                 line += f"{read:8.2f}{moved:8.2f}"
             print(line)
 
@@ -99,8 +98,7 @@ def tight_holes(attribute: str, size: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def tight_slopes(
-    networks: TrainedNetworks,
-    backbone: Backbone,
+    method: DiverseInpaint,
     readout: CodeReadout,
     entry: int,
     image: Tensor,
@@ -109,15 +107,12 @@ def tight_slopes(
     """Slope of w_out's reading over the random code's, and of w_out along the codes' own way over the entry
     of the random z; all less their means over the codes of a portrait.
     """
-    w_enc, generator = networks.encoder(image * visible, visible), torch.Generator().manual_seed(1)
-    codes, random, entries = [], [], []
-    for _ in range(TIGHT_CODES):
-        z = torch.randn(len(image), backbone.z_dim, generator=generator)
-        entries.append((z * z.square().mean(dim=1, keepdim=True).rsqrt())[:, entry])
-        w_rand = backbone.map(z)
-        codes.append(networks.mixing(w_enc, w_rand, visible).mean(dim=1) - backbone.w_avg)
-        random.append(w_rand.mean(dim=1) - backbone.w_avg)
-    w, w_of, z_of = (torch.stack(part) - torch.stack(part).mean(dim=0) for part in (codes, random, entries))
+    backbone, generator = method.backbone, torch.Generator().manual_seed(1)
+    z = torch.randn(TIGHT_CODES, len(image), backbone.z_dim, generator=generator).transpose(0, 1)
+    entries = (z * z.square().mean(dim=2, keepdim=True).rsqrt())[..., entry]  # (N, codes)
+    w_rand = backbone.map(z.flatten(0, 1)).unflatten(0, z.shape[:2])  # (N, codes, num_ws, w_dim)
+    codes = method.invert(image, 1 - visible, samples=TIGHT_CODES, w_rand=w_rand).ws.mean(dim=2)
+    w, w_of, z_of = (part - part.mean(dim=1, keepdim=True) for part in (codes, w_rand.mean(dim=2), entries))
     y, x = (part @ readout.entries[:, entry] for part in (w, w_of))
     way = readout.z[:, entry] @ readout.codes / readout.z[:, entry].square().sum()  # (w_dim,)
     along = (w @ way) / way.square().sum()
