@@ -166,6 +166,18 @@ def test_mask_file_and_more(page: Any, portrait: Path, mask: Path) -> None:
     assert page.locator("#gallery .caption-label").all_inner_texts() == [f"0:{i}" for i in range(12)]
 
 
+def test_a_mistake_hides_no_filling(page: Any, portrait: Path, mask: Path) -> None:
+    open_file(page, "open", portrait)
+    open_file(page, "mask", mask)
+    fill(page)
+    page.click("#refine")
+    page.wait_for_selector("text=pick a filling first: click on one of them")
+    page.click("#gallery .thumbnail-item >> nth=2")
+    page.wait_for_timeout(700)
+    page.click("#refine")
+    page.wait_for_selector("#gallery .thumbnail-item >> nth=6")
+
+
 def test_bad_uploads_are_told(page: Any, portrait: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_text("this is no picture")
