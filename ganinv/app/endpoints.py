@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,11 @@ class Endpoints:
         return self._written(self.studio.refine(self._opened(inversion, sample)), "refined")
 
     def _opened(self, inversion: str | None, sample: float) -> Work:
-        """The work of an inversion file, one of its fillings kept."""
+        """The work of an inversion file with one of its fillings, which is kept."""
         if inversion is None:
             raise UsageError("give an inversion file, as /fill and 'ganinv invert' write it")
-        return self.studio.keep(self.studio.reopen(Path(inversion)), _whole("sample", sample))
+        work = self.studio.keep(self.studio.reopen(Path(inversion)), _whole("sample", sample))
+        return replace(work, fillings=(work.chosen(),), kept=0)  # beside a full file's, none more has room
 
     def _written(self, work: Work, name: str) -> tuple[str, str]:
         """Files of the result as it stands: the picture, the inversion."""
