@@ -39,8 +39,8 @@ struct Left {
 
 constexpr int kLine = 64 / sizeof(float);  // of the cache
 
-// c[r][...] (+)= sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors. One cache line of
-// each row of a panel at `ahead` is asked for meanwhile.
+// c[r][...] (+)= sum over k < depth of a[r][k] * b[k][...] for ROWS rows and one panel of ACROSS vectors. Two cache lines of
+// each row of a panel at `ahead` are asked for meanwhile (one, where a row is no longer).
 template <int ROWS, int ACROSS, bool ADD>
 inline void block_product(Left a, const float* b, int64_t depth, float* c, int64_t c_stride, const float* ahead) {
   Vector sum[ROWS][ACROSS];
@@ -48,6 +48,7 @@ inline void block_product(Left a, const float* b, int64_t depth, float* c, int64
     for (int j = 0; j < ACROSS; ++j) sum[r][j] = Vector{};
   for (int64_t k = 0; k < depth; ++k, b += ACROSS * kLane, ahead += ACROSS * kLane, a.data += a.step) {
     __builtin_prefetch(ahead, 0, 2);
+    if (ACROSS * kLane > kLine) __builtin_prefetch(ahead + kLine, 0, 2);
     Vector right[ACROSS];
     for (int j = 0; j < ACROSS; ++j) right[j] = load(b + j * kLane);
     for (int r = 0; r < ROWS; ++r) {
@@ -63,13 +64,13 @@ inline void block_product(Left a, const float* b, int64_t depth, float* c, int64
 }
 
 // The first blocks ask for the panel that follows in memory, each for other lines of it: it comes from a far cache, and what
-// the processor foresees by itself is too late.
+// the processor foresees by itself is too late. Two blocks ask for all of it, since there may be no more.
 template <int ACROSS, bool ADD>
 inline void panel_product(Left a, const float* b, float* c, int64_t rows, int64_t depth, int64_t columns) {
-  constexpr int64_t kAcross = ACROSS * kLane, kLines = (kAcross + kLine - 1) / kLine;
+  constexpr int64_t kAcross = ACROSS * kLane, kPairs = (kAcross + 2 * kLine - 1) / (2 * kLine);
   for (int64_t at = 0; at < rows; at += kRows, a.data += kRows * a.row, c += kRows * columns) {
-    const int64_t line = at / kRows;
-    const float* ahead = line < kLines ? b + depth * kAcross + line * kLine : b;  // b itself is there: that costs nothing
+    const int64_t pair = at / kRows;
+    const float* ahead = pair < kPairs ? b + depth * kAcross + pair * 2 * kLine : b;  // b itself is there: that costs nothing
     switch (std::min<int64_t>(rows - at, kRows)) {
       case 1: block_product<1, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;
       case 2: block_product<2, ACROSS, ADD>(a, b, depth, c, columns, ahead); break;

@@ -15,6 +15,7 @@
 
 namespace {
 
+using ganinv::Block;
 using ganinv::kLane;
 using ganinv::store_lanes;
 using ganinv::Tiles;
@@ -28,18 +29,19 @@ struct Results {
   const float *factor, *bias, *noise;  // [N, O], [O], [N or 1, lines, line]; each may be null
   int64_t out, noise_stride;
   float slope, gain, clamp;
+  bool past_cache;
 
-  void operator()(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
+  void operator()(int64_t tile, int64_t t, const Block<Tiles<T>>& block, const float* from, int64_t channel) const {
     const auto [picture, top, left] = tiles.place(tile);
     const int64_t lines = tiles.lines(), line = tiles.line();
     T* to = y + picture * lines * line * out;
     const float* grain = noise ? noise + picture * noise_stride : nullptr;
-    for (int64_t l = 0; l < panel; l += kLane) {
+    for (int64_t l = 0; l < block.channels; l += kLane) {
       const int64_t c = channel + l;
       Vector half[24], square[16];
       for (int j = 0; j < 6; ++j) {
         Vector m[6];
-        for (int i = 0; i < 6; ++i) m[i] = ganinv::load(from + ((6 * i + j) * n + t) * panel + l);
+        for (int i = 0; i < 6; ++i) m[i] = ganinv::load(from + block.at(6 * i + j, t) + l);
         ganinv::out_of_tile(m, half + 4 * j, 1);  // half[4 j + i]
       }
       for (int i = 0; i < 4; ++i) ganinv::out_of_tile(half + i, square + 4 * i, 4);
@@ -50,7 +52,7 @@ struct Results {
         for (int64_t j = 0; j < std::min<int64_t>(4, line - left); ++j) {
           const int64_t pixel = (top + i) * line + left + j;
           const Vector v = square[4 * i + j] * scale + shift + (grain ? grain[pixel] : 0.0f);
-          store_lanes(to + pixel * out + c, activate(v));
+          store_lanes(to + pixel * out + c, activate(v), past_cache);
         }
     }
   }
@@ -89,7 +91,8 @@ at::Tensor winograd(const at::Tensor& x, const at::Tensor& w, const at::Tensor& 
     using T = decltype(zero);
     const Tiles<T> tiles{dense.const_data_ptr<T>(), data(s), x.size(0), x.size(2), x.size(3), in, padding};
     const Results<T> results{tiles, y.mutable_data_ptr<T>(), data(scale), data(shift), data(grain), out, noise_stride,
-                             static_cast<float>(slope), static_cast<float>(gain), static_cast<float>(clamp)};
+                             static_cast<float>(slope), static_cast<float>(gain), static_cast<float>(clamp),
+                             y.nbytes() >= ganinv::kPastCache};
     ganinv::convolve(tiles, out, data(weights), ganinv::weight_transform(flip), results);
   });
   return y;

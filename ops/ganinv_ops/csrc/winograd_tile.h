@@ -82,7 +82,7 @@ struct Tiles {
     return {tile / each(), tile % each() / across() * 4, tile % each() % across() * 4};
   }
 
-  void enter(int64_t tile, int64_t t, int64_t n, float* to) const {
+  void enter(int64_t tile, int64_t t, const Block<Tiles>& block, float* to) const {
     const Place at = place(tile);
     const int64_t top = at.top - padding, left = at.left - padding;
     const T* from = x + at.picture * height * width * in;
@@ -100,7 +100,7 @@ struct Tiles {
       for (int i = 0; i < 6; ++i) {
         Vector row[6];
         into_tile(across + i, row, 6);
-        for (int j = 0; j < 6; ++j) store(to + ((6 * i + j) * n + t) * in + c, row[j]);
+        for (int j = 0; j < 6; ++j) store(to + block.at(6 * i + j, t) + c, row[j]);
       }
     }
   }

@@ -15,6 +15,7 @@
 
 namespace {
 
+using ganinv::Block;
 using ganinv::DoublingTiles;
 using ganinv::kLane;
 using ganinv::store_lanes;
@@ -26,17 +27,18 @@ struct Results {
   DoublingTiles<T> tiles;
   T* y;  // [N, 2 H + 1, 2 W + 1, O]
   int64_t out;
+  bool past_cache;
 
-  void operator()(int64_t tile, int64_t t, int64_t n, const float* from, int64_t channel, int64_t panel) const {
+  void operator()(int64_t tile, int64_t t, const Block<DoublingTiles<T>>& block, const float* from, int64_t channel) const {
     const auto [picture, top, left, even_rows, odd_rows, even_columns, odd_columns] = tiles.place(tile);
     const int64_t stride = 2 * tiles.width + 1;
     T* to = y + picture * (2 * tiles.height + 1) * stride * out;
     const auto put = [&, y0 = 2 * top, x0 = 2 * left](int64_t row, int64_t column, int64_t c, Vector v) {
-      store_lanes(to + ((y0 + row) * stride + x0 + column) * out + c, v);
+      store_lanes(to + ((y0 + row) * stride + x0 + column) * out + c, v, past_cache);
     };
-    for (int64_t l = 0; l < panel; l += kLane) {
+    for (int64_t l = 0; l < block.channels; l += kLane) {
       const int64_t c = channel + l;
-      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + tiles.at(position, row, t, n, panel) + l); };
+      const auto made = [&](int64_t position, int64_t row) { return ganinv::load(from + block.at(position, t, row) + l); };
       Vector m[25], half[20], line[4];
       for (int64_t p = 0; p < 25; ++p) m[p] = made(p, 0);
       for (int64_t j = 0; j < 5; ++j) ganinv::out_of_doubling(m + j, 5, half + 4 * j);  // half[4 j + i]
@@ -71,7 +73,7 @@ at::Tensor winograd_up(const at::Tensor& x, const at::Tensor& w, const at::Tenso
   ganinv::with_type_of(x, [&](auto zero) {
     using T = decltype(zero);
     const DoublingTiles<T> tiles{dense.const_data_ptr<T>(), s.const_data_ptr<float>(), x.size(0), x.size(2), x.size(3), in};
-    const Results<T> results{tiles, y.mutable_data_ptr<T>(), out};
+    const Results<T> results{tiles, y.mutable_data_ptr<T>(), out, y.nbytes() >= ganinv::kPastCache};
     ganinv::convolve(tiles, out, weights.const_data_ptr<float>(), ganinv::doubling_transform(flip), results);
   });
   return y;

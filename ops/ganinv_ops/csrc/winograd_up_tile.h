@@ -63,10 +63,6 @@ struct DoublingTiles {
   static int64_t before(int64_t position) {
     return position < 25 ? position : position < 35 ? 25 + 4 * (position - 25) : 65;
   }
-  // Where row `row` of tile t of n lies among numbers of `channels`.
-  static int64_t at(int64_t position, int64_t row, int64_t t, int64_t n, int64_t channels) {
-    return (before(position) * n + t * rows(position) + row) * channels;
-  }
 
   int64_t across() const { return width / 4 + 1; }
   int64_t each() const { return across() * (height / 4 + 1); }  // picture
@@ -83,7 +79,7 @@ struct DoublingTiles {
             up_to_4(width - left)};
   }
 
-  void enter(int64_t tile, int64_t t, int64_t n, float* to) const {
+  void enter(int64_t tile, int64_t t, const Block<DoublingTiles>& block, float* to) const {
     const Place of = place(tile);
     const int64_t top = of.top - 1, left = of.left - 1;
     const T* from = x + of.picture * height * width * in;
@@ -98,13 +94,13 @@ struct DoublingTiles {
       for (int64_t i = 0; i < 5; ++i) into_doubling(d + 5 * i, 1, across + 5 * i);
       for (int64_t j = 0; j < 5; ++j) {
         into_doubling(across + j, 5, row);
-        for (int64_t i = 0; i < 5; ++i) store(to + at(5 * i + j, 0, t, n, in) + c, row[i]);
-        for (int64_t i = 0; i < 4; ++i) store(to + at(30 + j, i, t, n, in) + c, across[5 * (i + 1) + j]);
+        for (int64_t i = 0; i < 5; ++i) store(to + block.at(5 * i + j, t) + c, row[i]);
+        for (int64_t i = 0; i < 4; ++i) store(to + block.at(30 + j, t, i) + c, across[5 * (i + 1) + j]);
       }
       for (int64_t j = 0; j < 4; ++j) {
         into_doubling(d + j + 1, 5, row);
-        for (int64_t i = 0; i < 5; ++i) store(to + at(25 + i, j, t, n, in) + c, row[i]);
-        for (int64_t i = 0; i < 4; ++i) store(to + at(35, 4 * i + j, t, n, in) + c, d[5 * (i + 1) + j + 1]);
+        for (int64_t i = 0; i < 5; ++i) store(to + block.at(25 + i, t, j) + c, row[i]);
+        for (int64_t i = 0; i < 4; ++i) store(to + block.at(35, t, 4 * i + j) + c, d[5 * (i + 1) + j + 1]);
       }
     }
   }

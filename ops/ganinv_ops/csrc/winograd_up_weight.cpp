@@ -12,6 +12,7 @@ namespace {
 
 using ganinv::back_into_doubling;
 using ganinv::DoublingTiles;
+using ganinv::Block;
 using ganinv::kLane;
 using ganinv::Vector;
 
@@ -21,14 +22,14 @@ struct Gradients {
   const T* dy;  // [N, 2 H + 1, 2 W + 1, O]
   int64_t out;
 
-  void operator()(int64_t tile, int64_t t, int64_t n, int64_t channel, int64_t panel, float* to) const {
+  void operator()(int64_t tile, int64_t t, const Block<DoublingTiles<T>>& block, int64_t channel, float* to) const {
     const auto [picture, top, left, even_rows, odd_rows, even_columns, odd_columns] = tiles.place(tile);
     const int64_t stride = 2 * tiles.width + 1;
     const T* from = dy + ((picture * (2 * tiles.height + 1) + 2 * top) * stride + 2 * left) * out + channel;
     const auto put = [&](int64_t position, int64_t row, int64_t l, Vector v) {
-      ganinv::store(to + tiles.at(position, row, t, n, panel) + l, v);
+      ganinv::store(to + block.at(position, t, row) + l, v);
     };
-    for (int64_t l = 0; l < panel; l += kLane) {
+    for (int64_t l = 0; l < block.channels; l += kLane) {
       // 4 x 4 outputs, every second one from (y, x) on; zeros beyond `rows` and `columns`
       const auto read = [&, l](int64_t y, int64_t x, int64_t rows, int64_t columns, Vector* d) {
         for (int64_t i = 0; i < 4; ++i)

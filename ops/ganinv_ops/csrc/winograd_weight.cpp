@@ -9,6 +9,7 @@
 
 namespace {
 
+using ganinv::Block;
 using ganinv::kLane;
 using ganinv::Tiles;
 using ganinv::Vector;
@@ -19,11 +20,11 @@ struct Gradients {
   const T* dy;  // [N, lines, line, O]
   int64_t out;
 
-  void operator()(int64_t tile, int64_t t, int64_t n, int64_t channel, int64_t panel, float* to) const {
+  void operator()(int64_t tile, int64_t t, const Block<Tiles<T>>& block, int64_t channel, float* to) const {
     const auto [picture, top, left] = tiles.place(tile);
     const int64_t lines = tiles.lines(), line = tiles.line();
     const T* from = dy + picture * lines * line * out + channel;
-    for (int64_t l = 0; l < panel; l += kLane) {
+    for (int64_t l = 0; l < block.channels; l += kLane) {
       Vector d[16], half[24], row[6];
       for (int i = 0; i < 4; ++i)
         for (int j = 0; j < 4; ++j) {
@@ -33,7 +34,7 @@ struct Gradients {
       for (int j = 0; j < 4; ++j) ganinv::back_into_tile(d + j, half + 6 * j, 4);  // half[6 j + i]
       for (int i = 0; i < 6; ++i) {
         ganinv::back_into_tile(half + i, row, 6);
-        for (int j = 0; j < 6; ++j) ganinv::store(to + ((6 * i + j) * n + t) * panel + l, row[j]);
+        for (int j = 0; j < 6; ++j) ganinv::store(to + block.at(6 * i + j, t) + l, row[j]);
       }
     }
   }

@@ -9,16 +9,19 @@ namespace ganinv {
 
 constexpr int64_t kGradientBytes = 4 << 20;  // of transformed tiles; whatever the threads, so that sums have the same bits
 
-// Sums at all positions [panels, 36, I, width] -> weights [O, I, 3, 3].
+// Sums of a panel at a position, [I, width], kApart like the rest.
+inline int64_t sum_floats(int64_t in, int64_t width) { return in * width + kApart; }
+
+// Sums at all positions, panel by panel -> weights [O, I, 3, 3].
 inline void leave_weights(const float* sums, int64_t in, int64_t out, int64_t width, const Transform& matrix, float* w) {
   const int64_t lanes = width / kLane;
   share(out / kLane * in, 64, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
       const int64_t panel = job / in / lanes, lane = job / in % lanes * kLane, i = job % in;
-      const float* source = sums + (panel * kPositions * in + i) * width + lane;
+      const float* source = sums + panel * kPositions * sum_floats(in, width) + i * width + lane;
       Vector taps[9] = {};
       for (int64_t p = 0; p < kPositions; ++p)
-        for (int k = 0; k < 9; ++k) taps[k] += matrix[p][k] * load(source + p * in * width);
+        for (int k = 0; k < 9; ++k) taps[k] += matrix[p][k] * load(source + p * sum_floats(in, width));
       float* target = w + ((panel * width + lane) * in + i) * 9;
       for (int l = 0; l < kLane; ++l)
         for (int k = 0; k < 9; ++k) target[l * in * 9 + k] = taps[k][l];
@@ -26,36 +29,38 @@ inline void leave_weights(const float* sums, int64_t in, int64_t out, int64_t wi
   });
 }
 
-// Tiles as `convolve` has them. enter_gradient(tile, t, n, channel, width, to) writes what reaches the products of `width` outputs
-// from `channel` on, in the order in which `leave` takes them.
+// Tiles as `convolve` has them. enter_gradient(tile, t, block, channel, to) writes what reaches the products of the block's channels
+// from `channel` on, as `leave` takes them.
 template <typename Tiles, typename Gradient>
 void weight_gradient(const Tiles& tiles, int64_t out, const Transform& matrix, float* w, const Gradient& enter_gradient) {
   const int64_t in = tiles.in, width = panel_width(out), panels = out / width, count = tiles.count();
   const int64_t tile_floats = Tiles::kProducts * (in + out);
   const int64_t batch = std::min(count, std::max<int64_t>(16, kGradientBytes / (tile_floats * 4)));
   thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
-  const int64_t floats = batch * tile_floats + kPositions * in * out;
+  const Block<Tiles> most_inputs{batch, in}, most_products{batch, width};
+  const int64_t each = sum_floats(in, width), floats = most_inputs.floats() + panels * (most_products.floats() + kPositions * each);
   if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
   float* entered = room.mutable_data_ptr<float>();
-  float *gradients = entered + Tiles::kProducts * batch * in, *sums = gradients + Tiles::kProducts * batch * out;
+  float *gradients = entered + most_inputs.floats(), *sums = gradients + panels * most_products.floats();
   for (int64_t first = 0; first < count; first += batch) {
     const int64_t n = std::min(batch, count - first);
+    const Block<Tiles> inputs{n, in}, products{n, width};
     share(n, 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
-        tiles.enter(first + t, t, n, entered);
+        tiles.enter(first + t, t, inputs, entered);
         for (int64_t panel = 0; panel < panels; ++panel)
-          enter_gradient(first + t, t, n, panel * width, width, gradients + panel * Tiles::kProducts * n * width);
+          enter_gradient(first + t, t, products, panel * width, gradients + panel * products.floats());
       }
     });
     share(panels * kPositions, 1, [&](int64_t begin, int64_t end) {
       for (int64_t job = begin; job < end; ++job) {
         const int64_t panel = job / kPositions, p = job % kPositions, depth = Tiles::rows(p) * n;
-        const Left inputs{entered + Tiles::before(p) * n * in, 1, in};  // transposed: their rows are the depth
-        const float* right = gradients + (panel * Tiles::kProducts + Tiles::before(p)) * n * width;
+        const Left left{entered + inputs.at(p), 1, in};  // transposed: their rows are the depth
+        const float* right = gradients + panel * products.floats() + products.at(p);
         if (first == 0)
-          product(inputs, right, sums + job * in * width, in, depth, width);
+          product(left, right, sums + job * each, in, depth, width);
         else
-          product<true>(inputs, right, sums + job * in * width, in, depth, width);
+          product<true>(left, right, sums + job * each, in, depth, width);
       }
     });
   }

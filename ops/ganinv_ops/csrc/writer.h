@@ -15,6 +15,13 @@ namespace ganinv {
 
 constexpr size_t kPastCache = size_t{32} << 20;  // bytes of a result of which no cache holds much when it is read again
 
+// Stores past the cache are seen by other threads from here on.
+inline void settle_stores() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 // Stores numbers of the calculating type as T. A large result goes past the cache: an ordinary store reads the old line first,
 // which is a third of all that an elementwise operation moves. One for each thread: it waits for its last stores when it ends.
 template <typename T>
@@ -26,9 +33,7 @@ class Writer {
   explicit Writer(size_t bytes) : past_cache(kCan && bytes >= kPastCache) {}
   Writer(const Writer&) = delete;
   ~Writer() {
-#if defined(__AVX2__)
-    if (past_cache) _mm_sfence();
-#endif
+    if (past_cache) settle_stores();
   }
 
   void write(T* to, const A* from, int64_t n) const {
