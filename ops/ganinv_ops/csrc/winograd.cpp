@@ -31,7 +31,7 @@ struct Results {
   float slope, gain, clamp;
   bool past_cache;
 
-  void operator()(int64_t tile, int64_t t, const Block<Tiles<T>>& block, const float* from, int64_t channel) const {
+  void operator()(int64_t tile, int64_t t, Block<Tiles<T>> block, const float* from, int64_t channel) const {
     const auto [picture, top, left] = tiles.place(tile);
     const int64_t lines = tiles.lines(), line = tiles.line();
     T* to = y + picture * lines * line * out;

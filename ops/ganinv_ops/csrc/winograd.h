@@ -81,7 +81,8 @@ inline void transform_weights(const float* w, int64_t in, int64_t out, const Tra
 
 // ---- all tiles of a layer --------------------------------------------------------------------------------------------------
 
-// Where the numbers of `tiles` transformed tiles of `channels` lie: position by position, tile by tile, row by row.
+// Where the numbers of `tiles` transformed tiles of `channels` lie: position by position, tile by tile, row by row. Passed by value: to
+// the compiler a vector that is stored may have changed whatever has an address.
 template <typename Tiles>
 struct Block {
   int64_t tiles, channels;

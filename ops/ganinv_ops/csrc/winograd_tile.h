@@ -82,7 +82,7 @@ struct Tiles {
     return {tile / each(), tile % each() / across() * 4, tile % each() % across() * 4};
   }
 
-  void enter(int64_t tile, int64_t t, const Block<Tiles>& block, float* to) const {
+  void enter(int64_t tile, int64_t t, Block<Tiles> block, float* to) const {
     const Place at = place(tile);
     const int64_t top = at.top - padding, left = at.left - padding;
     const T* from = x + at.picture * height * width * in;

@@ -29,7 +29,7 @@ struct Results {
   int64_t out;
   bool past_cache;
 
-  void operator()(int64_t tile, int64_t t, const Block<DoublingTiles<T>>& block, const float* from, int64_t channel) const {
+  void operator()(int64_t tile, int64_t t, Block<DoublingTiles<T>> block, const float* from, int64_t channel) const {
     const auto [picture, top, left, even_rows, odd_rows, even_columns, odd_columns] = tiles.place(tile);
     const int64_t stride = 2 * tiles.width + 1;
     T* to = y + picture * (2 * tiles.height + 1) * stride * out;

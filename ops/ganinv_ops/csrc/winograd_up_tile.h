@@ -79,7 +79,7 @@ struct DoublingTiles {
             up_to_4(width - left)};
   }
 
-  void enter(int64_t tile, int64_t t, const Block<DoublingTiles>& block, float* to) const {
+  void enter(int64_t tile, int64_t t, Block<DoublingTiles> block, float* to) const {
     const Place of = place(tile);
     const int64_t top = of.top - 1, left = of.left - 1;
     const T* from = x + of.picture * height * width * in;

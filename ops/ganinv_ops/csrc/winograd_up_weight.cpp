@@ -22,7 +22,7 @@ struct Gradients {
   const T* dy;  // [N, 2 H + 1, 2 W + 1, O]
   int64_t out;
 
-  void operator()(int64_t tile, int64_t t, const Block<DoublingTiles<T>>& block, int64_t channel, float* to) const {
+  void operator()(int64_t tile, int64_t t, Block<DoublingTiles<T>> block, int64_t channel, float* to) const {
     const auto [picture, top, left, even_rows, odd_rows, even_columns, odd_columns] = tiles.place(tile);
     const int64_t stride = 2 * tiles.width + 1;
     const T* from = dy + ((picture * (2 * tiles.height + 1) + 2 * top) * stride + 2 * left) * out + channel;

@@ -20,7 +20,7 @@ struct Gradients {
   const T* dy;  // [N, lines, line, O]
   int64_t out;
 
-  void operator()(int64_t tile, int64_t t, const Block<Tiles<T>>& block, int64_t channel, float* to) const {
+  void operator()(int64_t tile, int64_t t, Block<Tiles<T>> block, int64_t channel, float* to) const {
     const auto [picture, top, left] = tiles.place(tile);
     const int64_t lines = tiles.lines(), line = tiles.line();
     const T* from = dy + picture * lines * line * out + channel;

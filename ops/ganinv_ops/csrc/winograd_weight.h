@@ -7,7 +7,12 @@
 
 namespace ganinv {
 
-constexpr int64_t kGradientBytes = 4 << 20;  // of transformed tiles; whatever the threads, so that sums have the same bits
+// Tiles that are transformed before they are multiplied: 4 MB, or half of the sums, all of which are read and written for each such
+// batch, up to 16 MB. Whatever the threads, so that sums have the same bits.
+inline int64_t batch_of(int64_t tiles, int64_t tile_floats, int64_t sums) {
+  const int64_t floats = std::clamp<int64_t>(sums / 2, 1 << 20, 4 << 20);
+  return std::min(tiles, std::max<int64_t>(16, floats / tile_floats));
+}
 
 // Sums of a panel at a position, [I, width], kApart like the rest.
 inline int64_t sum_floats(int64_t in, int64_t width) { return in * width + kApart; }
@@ -34,8 +39,7 @@ inline void leave_weights(const float* sums, int64_t in, int64_t out, int64_t wi
 template <typename Tiles, typename Gradient>
 void weight_gradient(const Tiles& tiles, int64_t out, const Transform& matrix, float* w, const Gradient& enter_gradient) {
   const int64_t in = tiles.in, width = panel_width(out), panels = out / width, count = tiles.count();
-  const int64_t tile_floats = Tiles::kProducts * (in + out);
-  const int64_t batch = std::min(count, std::max<int64_t>(16, kGradientBytes / (tile_floats * 4)));
+  const int64_t batch = batch_of(count, Tiles::kProducts * (in + out), kPositions * in * out);
   thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
   const Block<Tiles> most_inputs{batch, in}, most_products{batch, width};
   const int64_t each = sum_floats(in, width), floats = most_inputs.floats() + panels * (most_products.floats() + kPositions * each);
