@@ -49,10 +49,14 @@ class Attacker:
         Image.new("RGB", (64, 64), "grey").save(buffer, "PNG")
         self.good = buffer.getvalue()
         self.bombs = [bomb(22_400), bomb(60_000)]
+        hole = io.BytesIO()
+        Image.new("L", (64, 64), 255).save(hole, "PNG")
+        self.hole = hole.getvalue()
+        self.inversion = b""  # a good one: see `filled`
         self.kinds = [
             *(self.path_in_a_route, self.path_in_a_call, self.broken_picture, self.big_picture),
             *(self.wrong_types, self.giant_numbers, self.broken_inversion, self.malformed_body),
-            *(self.oversized, self.traversing_upload),
+            *(self.oversized, self.traversing_upload, self.twisted_inversion),
         ]
 
     def leaked(self, number: int) -> str | None:
@@ -61,11 +65,10 @@ class Attacker:
         try:
             text = kind()
         except httpx.HTTPError as cause:
-            text = f"no answer: {type(cause).__name__}"
-        told = "error" in text.lower() or "detail" in text
-        self.said[
-            "without an answer" if text.startswith("no answer") else "refused or told" if told else "other"
-        ] += 1
+            text, told = "", f"without an answer: {kind.__name__}, {type(cause).__name__}"
+        else:
+            told = "refused or told" if "error" in text.lower() or "detail" in text else "other"
+        self.said[told] += 1
         return kind.__name__ if SECRET in text or "root:x:" in text else None
 
     def upload(self, data: bytes, name: str = "picture.png") -> dict[str, Any]:
@@ -85,6 +88,22 @@ class Attacker:
     def fill(self, picture: Any, mask: Any, *rest: Any) -> str:
         """/fill with usual numbers where none are given."""
         return self.call("fill", [picture, mask, *(rest or (1, 0, 1, 1, None, "", 0))])
+
+    def filled(self) -> bool:
+        """Whether a good request is answered; keeps the inversion that it gives."""
+        answer = self.fill(self.upload(self.good), self.upload(self.hole))
+        if "event: complete" not in answer:
+            return False
+        files = json.loads(answer.split("event: complete")[1].split("data: ", 1)[1])
+        self.inversion = self.http.get(f"/file={files[2]['path']}").content
+        return bool(self.inversion)
+
+    def with_inversion(self, file: Any, *edit: Any) -> str:
+        """/edit or /refine of it, as chance will have it; `edit` are the numbers of an odd edit."""
+        strengths, sample = edit or ('{"age": 1}', 0)
+        if self.random.random() < 0.5:
+            return self.call("edit", [file, strengths, sample, False])
+        return self.call("refine", [file, sample])
 
     def any_path(self) -> str:
         """A path that is not the page's business."""
@@ -108,7 +127,10 @@ class Attacker:
         """A file of the server's handed to an operation."""
         named = {"path": self.any_path(), "meta": {"_type": "gradio.FileData"}}
         other = {"path": self.any_path(), "url": self.any_path(), "orig_name": "../../x.png"}
-        return self.fill(self.random.choice([named, other, self.any_path()]), self.upload(self.good))
+        chosen = self.random.choice([named, other, self.any_path()])
+        if self.random.random() < 0.5:
+            return self.with_inversion(chosen)
+        return self.fill(chosen, self.upload(self.good))
 
     def broken_picture(self) -> str:
         """Bytes that begin like a picture."""
@@ -146,14 +168,25 @@ class Attacker:
         header = b'{"__metadata__":{},"ws":{"dtype":"F32","shape":[99999999,99999999],"data_offsets":[0,8]}}'
         tensors = struct.pack("<Q", len(header)) + header + b"\0" * 8
         data = self.random.choice([pickled, tensors, b"", self.good, struct.pack("<Q", 2**62)])
-        return self.call("edit", [self.upload(data, "x.safetensors"), '{"age": 1}', 0, False])
+        return self.with_inversion(self.upload(data, "x.safetensors"))
+
+    def twisted_inversion(self) -> str:
+        """A good inversion file with some bytes changed, or with samples and strengths that there are not."""
+        data = bytearray(self.inversion)
+        for _ in range(self.random.choice([0, 1, 40])):
+            data[self.random.randrange(self.random.choice([400, len(data)]))] = self.random.randrange(256)
+        strengths = self.random.choice(
+            ['{"age": 1e308}', '{"age": NaN}', '{"none": 1}', "[" * 5000, '{"age": "1"}', "", '{"age": 1}']
+        )
+        sample = self.random.choice([0, 1, -1, 10**30, 0.5, None])
+        return self.with_inversion(self.upload(bytes(data), "x.safetensors"), strengths, sample)
 
     def malformed_body(self) -> str:
         """Bodies that are no calls."""
         body = self.random.choice(
             [b"", b"{", b"[" * 5000, b'{"data": 5}', b'{"data": [' + b"1," * 9999 + b"1]}"]
         )
-        name = self.random.choice(["fill", "edit", "none", "../fill", "directions"])
+        name = self.random.choice(["fill", "edit", "refine", "none", "../fill", "directions"])
         return str(
             self.http.post(f"/call/{name}", content=body, headers={"Content-Type": "application/json"}).text
         )
@@ -193,16 +226,15 @@ def attack(secret: Path, count: int, seed: int) -> tuple[list[str], dict[str, An
     with served_page(GANINV_SECRET=SECRET) as (address, process):
         attacker = Attacker(address, secret, seed)
         before, highest, wrong = process.memory_info().rss / 1e6, 0.0, []
+        if not attacker.filled():
+            wrong.append("a good request is not answered")
         for number in range(count):
             if (kind := attacker.leaked(number)) is not None:
                 wrong.append(f"request {number} ({kind}) read a secret")
             highest = max(highest, process.memory_info().rss / 1e6)
         if not process.is_running() or httpx.get(address, timeout=20).status_code != 200:
             wrong.append("the page does not answer any more")
-        good = attacker.upload(attacker.good)
-        hole = io.BytesIO()
-        Image.new("L", (64, 64), 255).save(hole, "PNG")
-        if "event: complete" not in attacker.fill(good, attacker.upload(hole.getvalue())):
+        if not attacker.filled():
             wrong.append("a good request is not answered any more")
         for path in (escaped, secret.with_name("written")):
             if path.exists():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How long a visitor waits: from the click to the first and the sixth filling, and for a slider's preview.
+"""How long a visitor waits: for the first and the sixth filling, a slider's preview, and a refined filling.
 
     python scripts/bench_page.py [--rounds 10] [--json FILE]
 
@@ -77,8 +77,17 @@ def measured(browser: Any, address: str) -> dict[str, float]:
     page.keyboard.press("ArrowRight")
     page.wait_for_function(f"old => {_SOURCE} !== old", arg=before, polling=10)
     preview = time.monotonic() - began
+    began = time.monotonic()
+    page.click("#refine")
+    page.wait_for_selector("#gallery .thumbnail-item >> nth=6")
+    refined = time.monotonic() - began
     page.close()
-    return {"first filling, s": first, "sixth filling, s": sixth, "preview of a slider, s": preview}
+    return {
+        "first filling, s": first,
+        "sixth filling, s": sixth,
+        "preview of a slider, s": preview,
+        "refined filling, s": refined,
+    }
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Many visitors at once: each opens a picture, fills a hole, edits, and begins again, for some minutes.
+"""Many visitors at once: each opens a picture, fills a hole, edits or refines, and begins again for minutes.
 
     python scripts/load_page.py [--clients 20] [--seconds 120] [--json FILE]
 
@@ -32,7 +32,7 @@ from ganinv.backbones.loading import load_backbone
 
 
 class Visitor(threading.Thread):
-    """One client over bare HTTP: uploads, then /fill and /edit, until time is up."""
+    """One client over bare HTTP: uploads, then /fill and /edit, each fifth time /refine, until time is up."""
 
     def __init__(self, address: str, picture: Path, mask: Path, end: float, number: int) -> None:
         super().__init__(daemon=True)
@@ -51,8 +51,11 @@ class Visitor(threading.Thread):
                 filled = self._call(http, "fill", [*files, 4, seed, 1.0, 1.0, None, "", 0])
                 if filled is not None:
                     saved = {"path": filled[2]["path"], "meta": {"_type": "gradio.FileData"}}
-                    edits = json.dumps({"age": self.random.uniform(-2, 2)})
-                    self._call(http, "edit", [saved, edits, self.random.randrange(4), False])
+                    edits, sample = json.dumps({"age": self.random.uniform(-2, 2)}), self.random.randrange(4)
+                    if self.random.random() < 0.2:
+                        self._call(http, "refine", [saved, sample])
+                    else:
+                        self._call(http, "edit", [saved, edits, sample, False])
                 time.sleep(self.random.uniform(0.2, 1.5))
 
     @staticmethod

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganinv_ops import winograd
 from ganinv_ops.bias_act import bias_act
 from ganinv_ops.epilogue import epilogue
 from ganinv_ops.filters import setup_filter
@@ -39,6 +40,26 @@ def test_a_large_result_has_the_bytes_of_its_pictures_alone(name: str, dtype: to
     alone = torch.cat([call(picture) for picture in x.split(1)])
     assert alone[0].nbytes < PAST_CACHE
     torch.testing.assert_close(whole, alone, rtol=0, atol=0, equal_nan=True)
+
+
+WEIGHT = torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(1))
+LAYERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "winograd": lambda x: winograd.winograd_conv2d(x, WEIGHT, x.new_ones(len(x), 16), clamp=9.0),
+    "winograd, doubling": lambda x: winograd.winograd_up(x, WEIGHT, x.new_ones(len(x), 16)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_large_result_of_a_layer_has_the_bytes_of_its_pictures_alone(name: str) -> None:
+    call, side = LAYERS[name], 301 if name == "winograd" else 149
+    count = PAST_CACHE // (32 * 299 * 299 * 4) + 1
+    x = torch.randn(count, 16, side, side, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last)
+    whole = call(x)
+    assert whole.nbytes >= PAST_CACHE
+    alone = torch.cat([call(picture) for picture in x.split(1)])
+    assert alone[0].nbytes < PAST_CACHE
+    assert torch.equal(whole, alone)
 
 
 def test_a_gradient_past_the_cache_has_its_bytes() -> None:
