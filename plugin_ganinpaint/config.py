@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -106,8 +106,6 @@ class NetworkConfig:
     """Root mean square of w - w_avg of the backbone's own codes: the unit in which the networks see codes."""
     content: tuple[int, int] | None = None
     """Height and width of the middle part of the backbone's pictures that holds content; None = all of it."""
-    feedback: bool = False
-    """Whether an encoder of the same shape looks at what the codes draw and moves them."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     mixing: MixingOptions = field(default_factory=MixingOptions)
     skip: SkipOptions = field(default_factory=SkipOptions)
@@ -122,7 +120,6 @@ class NetworkConfig:
         skip_resolutions: Sequence[int] | None = None,
         encoder: EncoderOptions | None = None,
         content: tuple[int, int] | None = None,
-        feedback: bool = False,
     ) -> NetworkConfig:
         """The networks that suit `backbone`.
 
@@ -133,7 +130,6 @@ class NetworkConfig:
                 half the backbone's resolution (half of it where none is).
             encoder: of the encoder, in place of the preset's.
             content: middle part (height, width) of the pictures that holds content; None: all of it.
-            feedback: whether an encoder looks at what the codes draw and moves them.
 
         Raises:
             ConfigError: a skip resolution that the backbone does not have, or above half its side.
@@ -148,7 +144,6 @@ class NetworkConfig:
             feature_channels={r: backbone.feature_channels[r] for r in resolutions},
             w_std=code_spread(backbone),
             content=content,
-            feedback=feedback,
             encoder=encoder or EncoderOptions(preset=preset, input_size=min(size, LARGE)),
             mixing=_mixing_options(backbone, preset, gate),
             skip=_skip_options(preset, min(size, max(LARGE, 2 * resolutions[-1])), resolutions),
@@ -170,16 +165,13 @@ class NetworkConfig:
         height, width = (part * self.encoder.input_size // self.resolution for part in self.content)
         return height, width
 
-    def pyramid(self, in_channels: int = 4) -> PyramidEncoderConfig:
-        """The encoder's full configuration, or that of one like it with more channels in: one style a layer
-        out.
-        """
-        shape = self.encoder.shape
-        if shape is not None:
-            return replace(shape, body=replace(shape.body, in_channels=in_channels))
+    def pyramid(self) -> PyramidEncoderConfig:
+        """The encoder's full configuration: four channels in, one style a layer out."""
+        if self.encoder.shape is not None:
+            return self.encoder.shape
         return pyramid_preset(
             self.encoder.preset,
-            in_channels=in_channels,
+            in_channels=4,
             input_size=self.encoder.input_size,
             num_ws=self.num_ws,
             w_dim=self.w_dim,

@@ -73,7 +73,7 @@ class ErasedEncoder(nn.Module):
     @torch.no_grad()
     def silence_offsets(self) -> None:
         """Let every code be the first one, as e4e begins; the offsets can be learnt from there."""
-        for row, linear in last_linears(self.body):
+        for row, linear in _linears(self.body):
             kept = 1 if row == 0 else 0
             if isinstance(linear, LayerwiseLinear):
                 linear.weight[kept:] = 0
@@ -112,7 +112,7 @@ class ErasedEncoder(nn.Module):
         return result.eval().requires_grad_(False)
 
 
-def last_linears(body: PyramidEncoder) -> Iterator[tuple[int, EqualLinear | LayerwiseLinear]]:
+def _linears(body: PyramidEncoder) -> Iterator[tuple[int, EqualLinear | LayerwiseLinear]]:
     """The last layer of each head, with the first style that it answers."""
     row = 0
     for head in body.styles:
@@ -124,7 +124,7 @@ def last_linears(body: PyramidEncoder) -> Iterator[tuple[int, EqualLinear | Laye
 
 def _rescale(body: PyramidEncoder, factor: float, shift: Tensor) -> None:
     """Answers become factor * (answers + shift), shift (num_ws, w_dim)."""
-    for row, linear in last_linears(body):
+    for row, linear in _linears(body):
         if isinstance(linear, LayerwiseLinear):
             linear.bias.add_(shift[row : row + len(linear.bias), None] / linear.lr_mul)
         else:

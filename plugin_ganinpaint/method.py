@@ -10,7 +10,6 @@ pictures = method.render(result)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,7 @@ class DiverseInpaint(GuidedMethod):
         w_enc = self._encode(x, visible)  # (N, num_ws, w_dim)
 
         each = w_enc.repeat_interleave(samples, dim=0), codes, visible.repeat_interleave(samples, dim=0)
-        w_out = self._fed_back(x, visible, self.networks.mixing(*each))  # all samples at once
+        w_out = self.networks.mixing(*each)  # all samples at once
         found = Inversion(
             ws=w_out.unflatten(0, (len(x), samples)),
             seeds=seeds,
@@ -165,29 +164,16 @@ class DiverseInpaint(GuidedMethod):
         rows = [self.networks.encoder(x[part], visible[part]) for part in chunks(len(x), _ENCODED)]
         return torch.cat(rows) if rows else x.new_empty(0, self.backbone.num_ws, self.backbone.w_dim)
 
-    def _fed_back(self, x: Tensor, visible: Tensor, w_out: Tensor) -> Tensor:
-        """Codes (N * K, num_ws, w_dim) after the second look; as given where the weights have none."""
-        if self.networks.feedback is None or not len(w_out):
-            return w_out
-        looks = self._looks(x, w_out)
-        return torch.cat(
-            [self.networks.feedback(x[of], visible[of], y1, w_out[part]) for part, of, y1 in looks]
-        )
-
     def _skip_features(self, x: Tensor, visible: Tensor, w_out: Tensor) -> dict[int, Tensor]:
         """Block side -> float16 (N * K, C, side, side); {} in stage 1."""
         if self.skip is None:
             return {}
         features: list[dict[int, Tensor]] = []
-        for _, of, y1 in self._looks(x, w_out):
+        for part in chunks(len(w_out), pass_size(self.backbone, len(w_out))):
+            of = torch.arange(part.start, part.stop, device=x.device) * len(x) // len(w_out)  # its picture
+            y1 = self.backbone.synthesize(w_out[part], noise="const").images.float()
             features.append({r: f.half() for r, f in self.skip(x[of], visible[of], y1).items()})
         return {r: torch.cat([f[r] for f in features]) for r in (features[0] if features else ())}
-
-    def _looks(self, x: Tensor, w_out: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """In chunks: rows of `w_out`, the picture of `x` that each is of, and what each draws."""
-        for part in chunks(len(w_out), pass_size(self.backbone, len(w_out))):
-            of = torch.arange(part.start, part.stop, device=x.device) * len(x) // len(w_out)
-            yield part, of, self.backbone.synthesize(w_out[part], noise="const").images.float()
 
     def _for_each_picture(self, codes: Tensor, pictures: int, samples: int) -> Tensor:
         """(K, L, D) or (N, K, L, D) -> (N * K, L, D)."""

@@ -24,7 +24,6 @@ from ganinv.parts import (
 
 from .config import NetworkConfig
 from .encoder import ErasedEncoder
-from .feedback import FeedbackEncoder
 from .mixing import GatedMixing
 from .skip import SkipEncoder
 
@@ -41,8 +40,6 @@ class HasNetworks(Protocol):
     @property
     def mixing(self) -> nn.Module: ...
     @property
-    def feedback(self) -> nn.Module | None: ...
-    @property
     def skip(self) -> nn.Module | None: ...
 
 
@@ -53,8 +50,6 @@ class TrainedNetworks:
     config: NetworkConfig
     encoder: ErasedEncoder
     mixing: GatedMixing
-    feedback: FeedbackEncoder | None
-    """None where codes are used as they are mixed."""
     skip: SkipEncoder | None
     """None in a file of stage 1."""
     name: str
@@ -66,16 +61,15 @@ class TrainedNetworks:
 
     def tensors(self, *, with_skip: bool) -> dict[str, Tensor]:
         """Under their names in a weight file, with those of the skip encoder or without."""
-        found = named_tensors(self)
-        return found if with_skip else {k: v for k, v in found.items() if not k.startswith("skip.")}
+        return named_tensors(self.encoder, self.mixing, self.skip if with_skip else None)
 
 
-def named_tensors(networks: HasNetworks) -> dict[str, Tensor]:
+def named_tensors(encoder: nn.Module, mixing: nn.Module, skip: nn.Module | None) -> dict[str, Tensor]:
     """The networks' tensors under their names in a weight file."""
-    modules = {part: getattr(networks, part) for part in ("encoder", "mixing", "feedback", "skip")}
+    parts = {"encoder": encoder, "mixing": mixing, "skip": skip}
     return {
         f"{part}.{key}": value
-        for part, module in modules.items()
+        for part, module in parts.items()
         if module is not None
         for key, value in module.state_dict().items()
     }
@@ -97,7 +91,7 @@ def save_networks(
     Raises:
         OutputError: the file cannot be written.
     """
-    tensors = named_tensors(networks)
+    tensors = named_tensors(networks.encoder, networks.mixing, networks.skip)
     config = {
         "networks": networks.config.to_json(),
         "backbone": backbone_record(backbone),
@@ -126,20 +120,15 @@ def load_networks(path: str | Path, backbone: Backbone) -> TrainedNetworks:
         "encoder": ErasedEncoder(config, backbone.w_avg),
         "mixing": GatedMixing(config, backbone.w_avg),
     }
-    if config.feedback:
-        modules["feedback"] = FeedbackEncoder(config)
     if found.config["stage"] == 2:
         modules["skip"] = SkipEncoder(config)
     module = nn.ModuleDict(modules)
     load_weights(module, found.tensors, source=path)
     module.eval().requires_grad_(False).to(device)
-    encoder, mixing = module["encoder"], module["mixing"]
-    feedback, skip = modules.get("feedback"), modules.get("skip")
+    encoder, mixing, skip = module["encoder"], module["mixing"], modules.get("skip")
     assert isinstance(encoder, ErasedEncoder) and isinstance(mixing, GatedMixing)
-    assert feedback is None or isinstance(feedback, FeedbackEncoder)
     assert skip is None or isinstance(skip, SkipEncoder)
-    name = Path(path).stem
-    return TrainedNetworks(config, encoder, mixing, feedback, skip, name, found.sha256, found.provenance)
+    return TrainedNetworks(config, encoder, mixing, skip, Path(path).stem, found.sha256, found.provenance)
 
 
 def find_weights(backbone: Backbone, weights: str | Path | None) -> Path:

@@ -74,7 +74,7 @@ def grow_weights(path: Path, small: Backbone, large: Backbone, to: Path) -> None
     for key, tensor in found.tensors.items():
         if key.startswith("skip.") and not fits:
             continue
-        if f".body.styles.{fine}." in key:  # of an encoder: the heads of the last styles, in a row
+        if key.startswith(f"encoder.body.styles.{fine}."):  # the heads of the last styles, in a row
             tensor = repeated(tensor, len(style_groups(small.num_ws)[2]), extra)
         elif key.startswith("mixing.") and key not in ("mixing.w_avg", "mixing.basis"):
             tensor = repeated(tensor, small.num_ws, extra)

@@ -20,7 +20,6 @@ from ganinv.parts import Backbone, GanInvError
 
 from ..config import NetworkConfig
 from ..encoder import ErasedEncoder
-from ..feedback import FeedbackEncoder
 from ..mixing import GatedMixing
 from ..skip import SkipEncoder
 from .settings import StageSettings
@@ -106,39 +105,27 @@ class Networks(Completing):
         self.config = config
         self.encoder = ErasedEncoder(config, w_avg)
         self.mixing = GatedMixing(config, w_avg)
-        self.feedback = FeedbackEncoder(config) if config.feedback else None
         self.skip = SkipEncoder(config) if with_skip else None
         self.codes_learn = True
         """False in stage 2 while encoder and mixing network are frozen."""
 
     def train(self, mode: bool = True) -> Networks:
-        """In stage 2 what finds codes keeps evaluation mode: its statistics are settled."""
+        """In stage 2 encoder and mixing network keep evaluation mode: their statistics are settled."""
         super().train(mode)
         if self.skip is not None:
-            for network in self.finding_codes():
-                network.eval()
+            self.encoder.eval()
+            self.mixing.eval()
         return self
 
-    def finding_codes(self) -> list[nn.Module]:
-        """The networks of stage 1."""
-        return [self.encoder, self.mixing, *([] if self.feedback is None else [self.feedback])]
-
-    def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Draw) -> Tensor:
-        """w_out (P * N, num_ws, w_dim), as `w_rand`, of N erased pictures; `draw` as in `forward`."""
+    def codes(self, erased: Tensor, visible: Tensor, w_rand: Tensor) -> Tensor:
+        """w_out (P * N, num_ws, w_dim), as `w_rand`, of N erased pictures."""
         with torch.set_grad_enabled(self.codes_learn and torch.is_grad_enabled()):
             w_enc = self.encoder(erased, visible).float()
-            each = _each(w_enc, w_rand, visible)
             with torch.autocast(
                 w_enc.device.type, enabled=False
             ):  # codes stay in full precision, and cost nothing
-                w_out: Tensor = self.mixing(*each)
-            if self.feedback is None:
-                return w_out
-            with torch.no_grad():
-                y1 = draw(w_out, {})
-            passes = len(w_rand) // len(erased)
-            moved: Tensor = self.feedback(erased.repeat(passes, 1, 1, 1), each[2], y1, w_out)
-            return moved
+                w_out: Tensor = self.mixing(*_each(w_enc, w_rand, visible))
+            return w_out
 
     def encode(self, erased: Tensor, visible: Tensor) -> Tensor:
         """w_enc (N, num_ws, w_dim) alone: all that the code warm-up needs."""
@@ -148,7 +135,7 @@ class Networks(Completing):
         self, erased: Tensor, visible: Tensor, w_rand: Tensor, draw: Draw, edit: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """See `Completing`. In stage 2 the skip features are those of the unedited picture."""
-        w_out = self.codes(erased, visible, w_rand, draw)
+        w_out = self.codes(erased, visible, w_rand)
         edited = w_out if edit is None else w_out + edit
         if self.skip is None:
             return draw(edited, {}), w_out

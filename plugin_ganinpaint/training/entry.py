@@ -186,7 +186,6 @@ def _start(method: Trainable, config: TrainConfig, backbone: Backbone, going_on:
         skip_resolutions=asked.skip_resolutions,
         encoder=None if encoder is None else encoder.options,
         content=config.content,
-        feedback=asked.feedback or (weights is not None and weights.config.feedback),
     )
     if weights is not None and asked.preset is None:
         known = weights.config

@@ -219,15 +219,14 @@ class StageRun(StageSteps):
     # ------------------------------------------------------------------------------------------------ state
 
     def start_from(self, networks: dict[str, Tensor], discriminator: dict[str, Tensor] | None = None) -> None:
-        """Begin with trained weights, those of stage 1 for instance; what may be missing begins afresh: the
-        skip encoder and the one that looks at what codes draw.
+        """Begin with trained weights, those of stage 1 for instance; the skip encoder may be missing.
 
         Raises:
             ConfigError: they are of other sizes.
         """
         own = self.networks.state_dict()
         wrong = [k for k, v in networks.items() if k not in own or own[k].shape != v.shape]
-        wrong += [k for k in own if k not in networks and not k.startswith(("skip.", "feedback."))]
+        wrong += [k for k in own if k not in networks and not k.startswith("skip.")]
         if wrong:
             raise ConfigError(
                 f"the weights to start from are of another size than `network` asks for: "

@@ -116,7 +116,6 @@ class CoModTrainable(Trainable):
 _MIXES = (
     "network.gate",
     "network.skip_resolutions",
-    "network.feedback",
     "data.hidden_codes",
     "data.part_holes",
     "data.layer_range",

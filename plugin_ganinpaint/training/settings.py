@@ -23,8 +23,6 @@ class NetworkSettings:
     skip_resolutions: tuple[int, ...] | None = None
     """Sides in pixels of the blocks that get skip features; None = those of 32, 64, 128 up to half the
     backbone's."""
-    feedback: bool = False
-    """True: a second encoder looks at what the codes draw and moves them."""
     encoder_from: str | None = None
     """File or stored name of a pSp or e4e encoder for this backbone, or of diverse-inpaint weights: the
     encoder has its shape then, and starts from its weights, with a fourth input channel of zeros where there

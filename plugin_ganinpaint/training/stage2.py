@@ -35,7 +35,7 @@ class Stage2(Stage):
             {"params": list(networks.skip.parameters()), "lr": settings.lr, "share": 1.0}
         ]
         if settings.thaw_from < 1:
-            codes = list(chain.from_iterable(part.parameters() for part in networks.finding_codes()))
+            codes = list(chain(networks.encoder.parameters(), networks.mixing.parameters()))
             groups.append({"params": codes, "lr": settings.lr, "share": THAWED_SHARE})
         return groups
 

@@ -53,7 +53,6 @@ class StageSteps:
         self.settings = config.stage(self.stage)
         device = fabric.device
         self.backbone = backbone.to(device).eval().requires_grad_(False)
-        self.draw = partial(render, self.backbone)
         if config.precision == "bfloat16":
             for network in (self.backbone, discriminator):
                 network.compute_dtype = torch.bfloat16
@@ -177,7 +176,7 @@ class StageSteps:
             batch = part.batch
             with self._adding(self.wrapped, part is parts[-1]):
                 with self.autocast():
-                    w_out = self.wrapped.codes(batch.erased, batch.visible, batch.w_rand, self.draw)
+                    w_out = self.wrapped.codes(batch.erased, batch.visible, batch.w_rand)
                     loss = self._code_distance(w_out, batch)
                 self.fabric.backward(loss / len(parts))
             found.append({"code": loss.detach()})
@@ -211,7 +210,7 @@ class StageSteps:
         the codes behind them.
         """
         weights, batch, fakes = self.config.losses, part.batch, None
-        given = batch.erased, batch.visible, batch.w_rand, self.draw, batch.edit
+        given = batch.erased, batch.visible, batch.w_rand, partial(render, self.backbone), batch.edit
         shown, w_out = self.wrapped(*given)
         target = batch.targets[batch.target_of]
         pixels = None

@@ -28,7 +28,7 @@ def weights(bench: Any) -> Path:
     backbone = load_backbone(bench.backbone)
     config = NetworkConfig.for_backbone(backbone)
     encoder, mixing = ErasedEncoder(config, backbone.w_avg), GatedMixing(config, backbone.w_avg)
-    networks = TrainedNetworks(config, encoder, mixing, None, SkipEncoder(config), "tiny", "0", {})
+    networks = TrainedNetworks(config, encoder, mixing, SkipEncoder(config), "tiny", "0", {})
     path: Path = bench.folder / "weights.safetensors"
     save_networks(path, networks, backbone=backbone)
     return path

@@ -12,7 +12,6 @@ import torch
 
 from ganinv.parts import Backbone, Discriminator, DiscriminatorConfig, write_checkpoint
 from plugin_ganinpaint.config import NetworkConfig
-from plugin_ganinpaint.feedback import FeedbackEncoder
 from plugin_ganinpaint.training import data, entry, settings
 from plugin_ganinpaint.training.edits import Edits
 from plugin_ganinpaint.training.reals import Reals
@@ -42,20 +41,6 @@ def tiny_pair(tiny_backbone: Any, discriminator: Discriminator) -> Path:
         config=discriminator.config.to_json(),
     )
     return path
-
-
-@pytest.fixture
-def looking() -> Callable[[NetworkConfig], FeedbackEncoder]:
-    """Makes feedback encoders that move codes, as fresh ones do not; the same each time."""
-
-    def make(config: NetworkConfig) -> FeedbackEncoder:
-        feedback, generator = FeedbackEncoder(config).eval(), torch.Generator().manual_seed(4)
-        with torch.no_grad():
-            for parameter in feedback.parameters():
-                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-        return feedback
-
-    return make
 
 
 @pytest.fixture

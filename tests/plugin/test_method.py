@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,17 @@ from ganinv.backbones.base import Backbone
 from ganinv.backbones.loading import load_backbone
 from ganinv.cli.main import main
 from ganinv.errors import BackboneMismatchError, CheckpointError, UsageError
-from ganinv.images import from_levels, to_uint8, write_png
+from ganinv.images import to_uint8, write_png
 from ganinv.inversion import Inversion
 from ganinv.rendering import render
 from ganinv.store import add_model
 from ganinv.testing import check_method
 from plugin_ganinpaint.config import NetworkConfig
 from plugin_ganinpaint.encoder import ErasedEncoder
-from plugin_ganinpaint.feedback import FeedbackEncoder
 from plugin_ganinpaint.method import DiverseInpaint, build
 from plugin_ganinpaint.mixing import GatedMixing
 from plugin_ganinpaint.skip import SkipEncoder
 from plugin_ganinpaint.weights import TrainedNetworks, load_networks, save_networks
-
-Looking = Callable[[NetworkConfig], FeedbackEncoder]
 
 
 @pytest.fixture
@@ -39,15 +34,14 @@ def backbone(tiny_backbone: Any) -> Backbone:
     return found
 
 
-def untrained(backbone: Backbone, *, stage: int = 2, looking: Looking | None = None) -> TrainedNetworks:
+def untrained(backbone: Backbone, *, stage: int = 2) -> TrainedNetworks:
     torch.manual_seed(5)
-    config = NetworkConfig.for_backbone(backbone, feedback=looking is not None)
+    config = NetworkConfig.for_backbone(backbone)
     skip = SkipEncoder(config).eval() if stage == 2 else None
     return TrainedNetworks(
         config,
         ErasedEncoder(config, backbone.w_avg).eval(),
         GatedMixing(config, backbone.w_avg).eval(),
-        looking(config) if looking else None,
         skip,
         "u",
         "0",
@@ -198,29 +192,6 @@ def test_stage_1_has_no_features(backbone: Backbone, weights: Path, tmp_path: Pa
         build(backbone, weights=first, stage=2)
 
 
-def test_a_second_look_moves_each_code_by_what_it_draws(
-    backbone: Backbone, looking: Looking, tmp_path: Path, pictures: Any
-) -> None:
-    networks, path = untrained(backbone, looking=looking), tmp_path / "w.safetensors"
-    save_networks(path, networks, backbone=backbone)
-    method, seen = build(backbone, weights=path), []
-    assert method.networks.feedback is not None and networks.feedback is not None
-    method.networks.feedback.register_forward_pre_hook(lambda _, given: seen.extend(given[2:]))
-    found = method.invert(*pictures, samples=3)
-    y1, w_out = seen
-    torch.testing.assert_close(y1, backbone.synthesize(w_out, noise="const").images)
-    x, visible = from_levels(found.working), 1 - found.hole.float()
-    rows = torch.arange(2).repeat_interleave(3)
-    expected = networks.feedback(x[rows], visible[rows], y1, w_out).detach()
-    torch.testing.assert_close(found.ws.flatten(0, 1), expected)
-    assert not torch.allclose(expected, w_out)
-    without = DiverseInpaint(backbone, replace(method.networks, feedback=None))
-    torch.testing.assert_close(without.invert(*pictures, samples=3).ws.flatten(0, 1), w_out)
-    backbone.chunk = 2
-    torch.testing.assert_close(method.invert(*pictures, samples=3).ws, found.ws, atol=1e-4, rtol=0)
-    assert method.invert(pictures[0][:0], pictures[1][:0], samples=3).ws.shape[:2] == (0, 3)
-
-
 def test_other_codes_get_features_of_their_own(backbone: Backbone, weights: Path, pictures: Any) -> None:
     method = build(backbone, weights=weights)
     a, b = (method.invert(*pictures, samples=2, seed=seed) for seed in (0, 1))
@@ -249,12 +220,12 @@ def test_holes_are_filled_from_codes(backbone: Backbone, weights: Path, pictures
     assert whole.for_holes() is whole and whole.features  # nothing to fill: the picture itself
 
 
-def test_weights_come_back_as_they_were(backbone: Backbone, looking: Looking, tmp_path: Path) -> None:
-    networks, path = untrained(backbone, looking=looking), tmp_path / "w.safetensors"
+def test_weights_come_back_as_they_were(backbone: Backbone, tmp_path: Path) -> None:
+    networks, path = untrained(backbone), tmp_path / "w.safetensors"
     digest = save_networks(path, networks, backbone=backbone, provenance={"seed": 5})
     again = load_networks(path, backbone)
     assert again.sha256 == digest and again.config == networks.config and again.provenance["seed"] == 5
-    for part in ("encoder", "mixing", "feedback", "skip"):
+    for part in ("encoder", "mixing", "skip"):
         for key, value in getattr(networks, part).state_dict().items():
             assert torch.equal(value, getattr(again, part).state_dict()[key]), f"{part}.{key}"
     assert not any(p.requires_grad for p in again.encoder.parameters()) and not again.encoder.training

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +16,8 @@ from ganinv.errors import CheckpointError, ConfigError, UnknownNameError, UsageE
 from ganinv.pooling import shrink_erased
 from plugin_ganinpaint.config import NetworkConfig, SkipOptions
 from plugin_ganinpaint.encoder import ErasedEncoder
-from plugin_ganinpaint.feedback import FeedbackEncoder
 from plugin_ganinpaint.mixing import GatedMixing
 from plugin_ganinpaint.skip import SkipEncoder
-
-Looking = Callable[[NetworkConfig], FeedbackEncoder]
 
 
 class Sized:
@@ -129,39 +125,17 @@ def test_encoder_starts_at_the_mean_code(config: NetworkConfig, backbone: Backbo
 
 @pytest.mark.parametrize("loud", [1e6, float("inf"), float("nan")])
 def test_nothing_in_the_hole_reaches_the_networks(
-    loud: float, config: NetworkConfig, backbone: Backbone, looking: Looking
+    loud: float, config: NetworkConfig, backbone: Backbone
 ) -> None:
     x, y1 = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
     v = (torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(1)) > 0.4).float()
     shouted = torch.where(v > 0, x, torch.tensor(loud))
     encoder, skip = ErasedEncoder(config, backbone.w_avg).eval(), SkipEncoder(config).eval()
     assert torch.equal(encoder(x, v), encoder(shouted, v))
-    feedback, w_out = looking(config), torch.zeros(2, backbone.num_ws, backbone.w_dim)
-    assert torch.equal(feedback(x, v, y1, w_out), feedback(shouted, v, y1, w_out))
-    assert torch.equal(feedback(x, v, y1, w_out), feedback(x, v, torch.where(v > 0, y1, 9.0), w_out))
-    assert not torch.equal(feedback(x, v, y1, w_out), feedback(x, v, y1 + 0.1, w_out))
     assert all(
         torch.equal(a, b) for a, b in zip(skip(x, v, y1).values(), skip(shouted, v, y1).values(), strict=True)
     )
     assert torch.equal(shrink_erased(x, v, 4)[0], shrink_erased(shouted, v, 4)[0])
-
-
-def test_a_fresh_second_look_moves_nothing(
-    config: NetworkConfig, backbone: Backbone, looking: Looking
-) -> None:
-    x, y1, v = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16), torch.ones(2, 1, 16, 16)
-    w_out = torch.randn(2, backbone.num_ws, backbone.w_dim)
-    assert torch.equal(FeedbackEncoder(config)(x, v, y1, w_out), w_out)
-    moved = looking(config)(x, v, y1, w_out) - w_out
-    twice = looking(replace(config, w_std=2 * config.w_std))(x, v, y1, w_out) - w_out
-    assert moved.abs().amax() > 0 and torch.allclose(twice, 2 * moved, atol=1e-5)  # in units of the spread
-
-
-def test_a_second_look_has_the_shape_of_the_encoder(config: NetworkConfig) -> None:
-    published = replace(config.pyramid(), head_width=4)
-    shaped = replace(config, encoder=replace(config.encoder, shape=published))
-    found = FeedbackEncoder(shaped).body.config
-    assert found == replace(published, body=replace(published.body, in_channels=7))
 
 
 def test_shrinking_takes_the_mean_of_known_pixels() -> None:

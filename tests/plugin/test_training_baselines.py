@@ -171,7 +171,6 @@ def test_a_run_begins_with_the_encoder_of_diverse_inpaint_weights(
     ("method", "changes", "text"),
     [
         (methods.PSP, {"network": settings.NetworkSettings(gate=False)}, "psp has no network.gate: leave it"),
-        (methods.E4E, {"network": settings.NetworkSettings(feedback=True)}, "e4e has no network.feedback"),
         (methods.E4E, {"data": settings.DataSettings(hidden_codes=0.5)}, "e4e has no data.hidden_codes"),
         (methods.E4E, {"setup": "classic"}, "setup 'classic' does not fit e4e; possible: plain"),
         (

@@ -14,7 +14,6 @@ import torch
 from ganinv.errors import CheckpointError, ConfigError, UsageError
 from ganinv.parts import Backbone, Discriminator, load_config, read_checkpoint
 from plugin_ganinpaint.config import NetworkConfig
-from plugin_ganinpaint.encoder import last_linears
 from plugin_ganinpaint.training import entry, settings
 from plugin_ganinpaint.training.methods import DIVERSE_INPAINT
 from plugin_ganinpaint.training.reals import Reals
@@ -100,26 +99,6 @@ def test_stage_two_after_stage_one_takes_the_skip_encoder_of_the_named_weights(
         if not key.startswith("skip.") or key in learn:  # its statistics move
             assert torch.allclose(value.float(), of[key].float(), atol=1e-6), key
     assert any(not torch.allclose(one[key], named[key], atol=1e-6) for key in one)
-
-
-def test_a_second_look_is_learnt_on_the_way(
-    short: Make, backbone: Backbone, discriminator: Discriminator, tmp_path: Path
-) -> None:
-    """Weights without one may be started from, and weights with one keep it."""
-    config = short()
-    entry.fit(config, backbone, discriminator, tmp_path / "a")
-    start = str(tmp_path / "a" / DIVERSE_INPAINT.result)
-    looking = replace(config, start_from=start, network=settings.NetworkSettings(feedback=True))
-    entry.fit(looking, backbone, discriminator, tmp_path / "b")
-    found = load_networks(tmp_path / "b" / DIVERSE_INPAINT.result, backbone)
-    assert found.config.feedback and found.feedback is not None
-    assert all(linear.weight.abs().amax() > 0 for _, linear in last_linears(found.feedback.body))
-    stages = [load_state(state_path(tmp_path / "b", stage), stage=stage)["networks"] for stage in (1, 2)]
-    learnt = [name for name, _ in found.feedback.named_parameters()]
-    assert any(not torch.equal(*(state[f"feedback.{name}"] for state in stages)) for name in learnt)
-    on = replace(config, start_from=str(tmp_path / "b" / DIVERSE_INPAINT.result))
-    entry.fit(on, backbone, discriminator, tmp_path / "c", stage="1")
-    assert load_networks(tmp_path / "c" / DIVERSE_INPAINT.result, backbone).feedback is not None
 
 
 def test_networks_are_of_the_size_of_the_weights_to_start_from(
