@@ -29,7 +29,6 @@ from ganinv.inversion import Inversion, check_backbone
 from ganinv.mask_files import read_mask
 from ganinv.method import GuidedMethod, InversionMethod
 from ganinv.methods import optimize
-from ganinv.methods.optimize import Optimize
 from ganinv.plugins import registry
 from ganinv.sampling import sample_seeds
 
@@ -215,7 +214,7 @@ class Studio:
         return self.keep(replace(work, fillings=(*work.fillings, refined)), len(work.fillings))
 
     @cached_property
-    def refiner(self) -> Optimize:
+    def refiner(self) -> optimize.Optimize:
         """What brings codes nearer to the picture."""
         return optimize.build(self.backbone, embedder=self.method)
 

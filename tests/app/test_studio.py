@@ -243,10 +243,8 @@ def test_refining_is_limited(studio: Studio, portrait: Path) -> None:
 
 
 def test_scripts_refine_one_of_as_many_as_are_kept(studio: Studio, portrait: Path, tmp_path: Path) -> None:
-    one, path = (
-        filled(studio, portrait, count=2).fillings[0].inversion,
-        tmp_path / "all.inversion.safetensors",
-    )
+    one = filled(studio, portrait, count=2).fillings[0].inversion
+    path = tmp_path / "all.inversion.safetensors"
     Inversion.of_samples([one] * studio.limits.kept).save(path)
     endpoints = pytest.importorskip("ganinv.app.endpoints", reason="needs the extra `app`")
     _, refined = endpoints.Endpoints(studio, tmp_path).refine(str(path), studio.limits.kept - 1)

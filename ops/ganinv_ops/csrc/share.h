@@ -13,7 +13,8 @@ namespace ganinv {
 
 constexpr int64_t kPieces = 4;  // for each thread; a piece of rows begins with a few that the one before has read as well
 
-// run(begin, end) for all of [0, jobs) in pieces of at least `grain` jobs that differ by one at most. Which thread has which is by chance.
+// run(begin, end) for all of [0, jobs) in pieces of at least `grain` jobs that differ by one at most. Which thread has which is by
+// chance.
 template <typename F>
 void share(int64_t jobs, int64_t grain, const F& run) {
   const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();

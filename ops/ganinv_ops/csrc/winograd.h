@@ -51,13 +51,14 @@ typedef std::array<std::array<float, 9>, kPositions> Transform;
 // position begins a line further than it would.
 constexpr int64_t kApart = kLine;
 
-// What transformed weights take, of all positions.
-inline int64_t weight_floats(int64_t in, int64_t out) { return kPositions * (in * out + kApart); }
+// From the transformed weights of a position to those of the next.
+inline int64_t weight_floats(int64_t in, int64_t out) { return in * out + kApart; }
 
-// [36, panels, I, width], panels of `width` outputs: each as gemm.h wants it, positions kApart. Weights are read once: those of kLane
-// outputs and one input stay in registers meanwhile.
+// [36, panels, I, width], panels of `width` outputs: each as gemm.h wants it, positions kApart. Weights are read once: those of
+// kLane outputs and one input stay in registers meanwhile.
 inline void transform_weights(const float* w, int64_t in, int64_t out, const Transform& matrix, int64_t width, float* to) {
-  const bool past_cache = weight_floats(in, out) * sizeof(float) >= kPastCache / 2;  // tiles need room there as well
+  const int64_t each = weight_floats(in, out);
+  const bool past_cache = kPositions * each * sizeof(float) >= kPastCache / 2;  // tiles need room there as well
   share(out / width * in, 16, [&](int64_t begin, int64_t end) {
     for (int64_t job = begin; job < end; ++job) {
       const int64_t panel = job / in, i = job % in;
@@ -71,7 +72,7 @@ inline void transform_weights(const float* w, int64_t in, int64_t out, const Tra
           Vector sum = row[0] * taps[0];
           for (int k = 1; k < 9; ++k) sum += row[k] * taps[k];
           store_lanes(target, sum, past_cache);
-          target += in * out + kApart;
+          target += each;
         }
       }
     }
@@ -81,8 +82,8 @@ inline void transform_weights(const float* w, int64_t in, int64_t out, const Tra
 
 // ---- all tiles of a layer --------------------------------------------------------------------------------------------------
 
-// Where the numbers of `tiles` transformed tiles of `channels` lie: position by position, tile by tile, row by row. Passed by value: to
-// the compiler a vector that is stored may have changed whatever has an address.
+// Where the numbers of `tiles` transformed tiles of `channels` lie: position by position, tile by tile, row by row. Passed by
+// value: to the compiler a vector that is stored may have changed whatever has an address.
 template <typename Tiles>
 struct Block {
   int64_t tiles, channels;
@@ -99,15 +100,15 @@ constexpr int64_t kChunkProducts = 1728;  // times channels: what a thread trans
 // weights (each position's numbers stay in its own cache meanwhile, the weights pass by), and transforms the products back. Where
 // there are more threads than chunks, several take the same tiles and a part of the panels each.
 //
-// Tiles are count() in all pictures of `in` channels, and kProducts the numbers of a transformed tile and a channel, of which rows(p)
-// belong to position p, before(p) to those before it. enter(tile, t, block, to) writes them as tile t of a block; leave(tile, t, block,
-// from, channel) takes products, of the block's channels from `channel` on.
+// Tiles are count() in all pictures of `in` channels, and kProducts the numbers of a transformed tile and a channel, of which
+// rows(p) belong to position p, before(p) to those before it. enter(tile, t, block, to) writes them as tile t of a block;
+// leave(tile, t, block, from, channel) takes products, of the block's channels from `channel` on.
 template <typename Tiles, typename Leave>
 void convolve(const Tiles& tiles, int64_t out, const float* w, const Transform& matrix, const Leave& leave) {
   const int64_t in = tiles.in, threads = at::get_num_threads(), count = tiles.count();
   const int64_t width = panel_width(out), panels = out / width;
   thread_local at::Tensor room;  // kept: fresh memory costs as much as a small layer
-  const int64_t floats = weight_floats(in, out);
+  const int64_t each = weight_floats(in, out), floats = kPositions * each;
   if (!room.defined() || room.numel() < floats) large_pages(room = at::empty({floats}, at::kFloat));
   float* weights = room.mutable_data_ptr<float>();
   transform_weights(w, in, out, matrix, width, weights);
@@ -127,7 +128,7 @@ void convolve(const Tiles& tiles, int64_t out, const float* w, const Transform& 
       for (int64_t t = 0; t < m; ++t) tiles.enter(first + t, t, inputs, entered.data());
       for (int64_t p = 0; p < kPositions; ++p)
         for (int64_t i = 0; i < some; ++i)
-          product({entered.data() + inputs.at(p), in, 1}, weights + p * (in * out + kApart) + (panel + i) * in * width,
+          product({entered.data() + inputs.at(p), in, 1}, weights + p * each + (panel + i) * in * width,
                   made.data() + i * products.floats() + products.at(p), Tiles::rows(p) * m, in, width);
       for (int64_t t = 0; t < m; ++t)
         for (int64_t i = 0; i < some; ++i)

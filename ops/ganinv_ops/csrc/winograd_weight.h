@@ -34,8 +34,8 @@ inline void leave_weights(const float* sums, int64_t in, int64_t out, int64_t wi
   });
 }
 
-// Tiles as `convolve` has them. enter_gradient(tile, t, block, channel, to) writes what reaches the products of the block's channels
-// from `channel` on, as `leave` takes them.
+// Tiles as `convolve` has them. enter_gradient(tile, t, block, channel, to) writes what reaches the products of the block's
+// channels from `channel` on, as `leave` takes them.
 template <typename Tiles, typename Gradient>
 void weight_gradient(const Tiles& tiles, int64_t out, const Transform& matrix, float* w, const Gradient& enter_gradient) {
   const int64_t in = tiles.in, width = panel_width(out), panels = out / width, count = tiles.count();
