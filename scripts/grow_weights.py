@@ -55,9 +55,11 @@ def main() -> None:
 
 
 def alike(codes: Tensor, others: Tensor) -> bool:
-    """Whether codes [N, ...] moved by less than a fifth of their spread, as a mapping does that learnt on."""
+    """Whether codes [N, ...] moved by less than 0.6 of their spread, as those of a mapping that learnt on do;
+    codes of two mappings that have nothing to do with one another differ by 1.4.
+    """
     return codes.shape == others.shape and bool(
-        (others - codes).norm() < 0.2 * (codes - codes.mean(0)).norm()
+        (others - codes).norm() < 0.6 * (codes - codes.mean(0)).norm()
     )
 
 

@@ -28,6 +28,8 @@ class Phase:
     coarse: float = 0.0
     """Weight of the L1 distance to the render of z, both pooled to 32 px: what is where, not how sharp. It
     counts more what the two of a pair differ in."""
+    halved: float = 0.0
+    """The same at half the side: edges and colours to the pixel, but no strands."""
     pixels: float = 1.0
     """Weight of the regression on the render of z, pixel by pixel."""
     sharpen_kimg: float = 0.0

@@ -7,7 +7,7 @@
     python scripts/train_portraits.py export --out runs/portraits --to ganinv/bundled
 
 train_portraits_sharp.yaml goes on with the result, to be sharp, and train_portraits_128.yaml grows one of
-twice the side (docs/history.md has the figures).
+twice the side; train_portraits_told.yaml goes on from there (docs/history.md has the figures).
 
 The renderer knows every attribute of a portrait as a quantile of a standard normal, so the first entries of z
 ARE those normals: beside the adversarial loss, G(z) is compared with the render of z, so that samples carry
@@ -172,10 +172,11 @@ class Trainer:
         terms: dict[str, tuple[float, Tensor]] = {}
         if phase.pixels:
             terms["pixels"] = phase.pixels, regression(fake, real, self.weight + changed_weight(real))
-        if phase.coarse:
-            distance = F.adaptive_avg_pool2d(fake - real, 32).abs()
-            weight = (self.weight + changed_weight(real)) / 2
-            terms["coarse"] = phase.coarse, (distance * F.adaptive_avg_pool2d(weight, 32)).mean()
+        weight = (self.weight + changed_weight(real)) / 2
+        for name, factor, side in (("coarse", phase.coarse, 32), ("halved", phase.halved, phase.side // 2)):
+            if factor:
+                distance = F.adaptive_avg_pool2d(fake - real, side).abs()
+                terms[name] = factor, (distance * F.adaptive_avg_pool2d(weight, side)).mean()
         if phase.attributes:
             assert self.seer is not None
             with torch.no_grad():
