@@ -26,6 +26,9 @@ from ganinv.inversion import backbone_record
 from ganinv.sampling import sample_z
 from plugin_ganinpaint.weights import KIND
 
+MOVED = 0.2
+"""Largest movement of codes, in units of their spread, of a mapping that learnt on."""
+
 
 def main() -> None:
     """The command."""
@@ -37,11 +40,21 @@ def main() -> None:
     parser.add_argument("--weights", default=DEFAULT, help="diverse-inpaint weights of the smaller one")
     parser.add_argument("--directions", default=DEFAULT, help="directions of the smaller one")
     parser.add_argument("--to", type=Path, required=True, help="folder for both files")
+    parser.add_argument(
+        "--moved",
+        type=float,
+        default=MOVED,
+        help="how far codes may have moved, in units of their spread; %(default)s: as a mapping does that "
+        "learnt on; one that was taught (portraits_mapping.py) moves further",
+    )
     args = parser.parse_args()
     small, large = load_backbone(args.small), load_backbone(args.large)
     z = sample_z(0, 64, small.z_dim)
-    if large.z_dim != small.z_dim or not alike(small.map(z), large.map(z)[:, : small.num_ws]):
-        parser.error(f"{args.large} was not grown from {args.small}: they map z to other codes")
+    if large.z_dim != small.z_dim or not alike(small.map(z), large.map(z)[:, : small.num_ws], args.moved):
+        parser.error(
+            f"{args.large} was not grown from {args.small}: they map z to other codes, "
+            f"further apart than --moved {args.moved:g}"
+        )
     args.to.mkdir(parents=True, exist_ok=True)
     grow_weights(
         find_model(args.weights, KIND), small, large, args.to / f"{large.name}-diverse-inpaint.safetensors"
@@ -54,12 +67,12 @@ def main() -> None:
     )
 
 
-def alike(codes: Tensor, others: Tensor) -> bool:
-    """Whether codes [N, ...] moved by less than 0.6 of their spread, as those of a mapping that learnt on do;
-    codes of two mappings that have nothing to do with one another differ by 1.4.
+def alike(codes: Tensor, others: Tensor, moved: float = MOVED) -> bool:
+    """Whether codes [N, ...] moved by less than this share of their spread; those of two mappings that have
+    nothing to do with one another differ by 1.4.
     """
     return codes.shape == others.shape and bool(
-        (others - codes).norm() < 0.6 * (codes - codes.mean(0)).norm()
+        (others - codes).norm() < moved * (codes - codes.mean(0)).norm()
     )
 
 

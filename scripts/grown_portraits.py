@@ -1,10 +1,15 @@
-"""Networks of train_portraits.py that take over smaller ones and go on at twice their side."""
+"""Networks of train_portraits.py: how they take over smaller ones, go on at twice their side and are kept."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from ganinv.backbones.discriminator import Discriminator
 from ganinv.backbones.stylegan2 import StyleGAN2Generator
+from ganinv.checkpoints import write_checkpoint
 
 
 def take_over(new: torch.nn.Module, old: torch.nn.Module) -> None:
@@ -51,3 +56,21 @@ def freeze_below(g: StyleGAN2Generator, side: int) -> None:
     for smaller in g.config.sides:
         if smaller < side:
             g.synthesis.block(smaller).requires_grad_(False)
+
+
+@torch.no_grad()
+def write_networks(to: Path, g: StyleGAN2Generator, d: Discriminator, provenance: dict[str, Any]) -> None:
+    """Write the generator, whose mean of w is measured here, and the discriminator as float16 checkpoints."""
+    z = torch.randn(20_000, g.z_dim, generator=torch.Generator().manual_seed(1))
+    g.mapping.w_avg.copy_(g.mapping(z).mean(0))
+    to.mkdir(parents=True, exist_ok=True)
+    for kind, network, suffix in (("generator", g, ""), ("discriminator", d, "-discriminator")):
+        write_checkpoint(
+            to / f"portraits-{g.resolution}{suffix}.safetensors",
+            dict(network.state_dict()),
+            kind=kind,
+            family="stylegan2",
+            config=network.config.to_json(),
+            provenance=provenance,
+            dtype=torch.float16,
+        )

@@ -20,11 +20,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
+from grown_portraits import write_networks
 from torch import Tensor, nn
 
 from ganinv.backbones.loading import load_backbone, load_discriminator
 from ganinv.backbones.mapping import MappingNetwork
-from ganinv.checkpoints import write_checkpoint
 from ganinv.portraits.attributes import TABLE, attributes_from_normals
 from ganinv.portraits.scene import make_palette
 
@@ -50,11 +50,11 @@ def looks(normals: Tensor) -> list[Tensor]:
 
 
 class MappingTeacher:
-    """The mapping `m`, which learns, and what reads its codes."""
+    """A copy of a mapping, `mapping`, which learns, and what reads its codes."""
 
     def __init__(self, old: MappingNetwork, seed: int = 0, pool: int = POOL) -> None:
         torch.manual_seed(seed)
-        self.old, self.m = old, copy.deepcopy(old).requires_grad_(True)
+        self.old, self.mapping = old, copy.deepcopy(old).requires_grad_(True)
         self.normals = torch.randn(pool, len(TABLE))
         groups = looks(self.normals)
         self.sizes, self.looks = [group.shape[1] for group in groups], torch.cat(groups, dim=1)
@@ -63,7 +63,7 @@ class MappingTeacher:
             self.spread = (codes - codes.mean(0)).square().mean()
         self.reader = nn.Linear(codes.shape[1], self.looks.shape[1])
         parts = [
-            {"params": self.m.parameters(), "factor": MAPPING_LR},
+            {"params": self.mapping.parameters(), "factor": MAPPING_LR},
             {"params": self.reader.parameters(), "factor": 1.0},
         ]
         self.optimiser = torch.optim.Adam(parts, LR, betas=(0.9, 0.99))
@@ -80,7 +80,7 @@ class MappingTeacher:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         z, wanted = self.batch()
-        codes = self.m(z)
+        codes = self.mapping(z)
         read = self.reader(codes + NOISE * self.spread.sqrt() * torch.randn_like(codes))
         distances = [d.mean() for d in (read - wanted).square().split(self.sizes, dim=1)]
         with torch.no_grad():
@@ -109,22 +109,14 @@ def main() -> None:
         if step % 500 == 0 or step == args.steps - 1:
             line = "  ".join(f"{name} {value:.3f}" for name, value in told.items())
             print(f"{step + 1} of {args.steps}, {time.time() - start:.0f} s: {line}", flush=True)
-    z = torch.randn(20_000, g.z_dim, generator=torch.Generator().manual_seed(1))
-    g.mapping.load_state_dict(teacher.m.state_dict())
-    with torch.no_grad():
-        g.mapping.w_avg.copy_(g.mapping(z).mean(0))
-    provenance = {"script": "scripts/portraits_mapping.py", "steps": args.steps, "from": g.sha256}
-    args.to.mkdir(parents=True, exist_ok=True)
-    networks = ("generator", g, ""), ("discriminator", load_discriminator(args.backbone), "-discriminator")
-    for kind, network, suffix in networks:
-        write_checkpoint(
-            args.to / f"portraits-{g.resolution}{suffix}.safetensors",
-            dict(network.state_dict()),
-            kind=kind,
-            family="stylegan2",
-            config=network.config.to_json(),
-            provenance=provenance,
-        )
+    g.mapping.load_state_dict(teacher.mapping.state_dict())
+    provenance = {
+        "script": "scripts/portraits_mapping.py",
+        "steps": args.steps,
+        "from": g.sha256,
+        "attributes": list(TABLE),
+    }
+    write_networks(args.to, g, load_discriminator(args.backbone), provenance)
 
 
 if __name__ == "__main__":

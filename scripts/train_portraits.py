@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from grown_portraits import freeze_below, grow, take_over
+from grown_portraits import freeze_below, grow, take_over, write_networks
 from paired_portraits import (
     AttributeNetwork,
     Pairs,
@@ -172,11 +172,11 @@ class Trainer:
         terms: dict[str, tuple[float, Tensor]] = {}
         if phase.pixels:
             terms["pixels"] = phase.pixels, regression(fake, real, self.weight + changed_weight(real))
-        weight = (self.weight + changed_weight(real)) / 2
         for name, factor, side in (("coarse", phase.coarse, 32), ("halved", phase.halved, phase.side // 2)):
             if factor:
                 distance = F.adaptive_avg_pool2d(fake - real, side).abs()
-                terms[name] = factor, (distance * F.adaptive_avg_pool2d(weight, side)).mean()
+                weight = F.adaptive_avg_pool2d((self.weight + changed_weight(real)) / 2, side)
+                terms[name] = factor, (distance * weight).mean()
         if phase.attributes:
             assert self.seer is not None
             with torch.no_grad():
@@ -277,16 +277,12 @@ class Trainer:
 
 @torch.no_grad()
 def export(out: Path, to: Path, config: Config) -> None:
-    """Write generator (EMA, with the mean of w) and discriminator as float16 checkpoints."""
-    from ganinv.checkpoints import write_checkpoint
-
+    """Write generator (EMA) and discriminator of a run."""
     state = torch.load(out / "state.pt", weights_only=True)
     side = max(value.shape[0] for key, value in state["ema"].items() if key.endswith("noise_const"))
     g, d = networks(config, side)
     g.load_state_dict(state["ema"])
     d.load_state_dict(state["d"])
-    z = torch.randn(20_000, config.z_dim, generator=torch.Generator().manual_seed(1))
-    g.mapping.w_avg.copy_(g.mapping(z).mean(0))
     kimg = round(state["at"][1] / 1000, 1)
     provenance = {
         "script": "scripts/train_portraits.py",
@@ -294,16 +290,7 @@ def export(out: Path, to: Path, config: Config) -> None:
         "config": asdict(config),
         "attributes": json.loads((out / "renders" / "names.json").read_text()),  # of the first entries of z
     }
-    for kind, network, suffix in (("generator", g, ""), ("discriminator", d, "-discriminator")):
-        write_checkpoint(
-            to / f"portraits-{side}{suffix}.safetensors",
-            dict(network.state_dict()),
-            kind=kind,
-            family="stylegan2",
-            config=network.config.to_json(),
-            provenance=provenance,
-            dtype=torch.float16,
-        )
+    write_networks(to, g, d, provenance)
 
 
 def main() -> None:
